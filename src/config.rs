@@ -1,0 +1,144 @@
+//! What the operator wrote, turned once into what the program needs.
+//!
+//! In: one TOML file and `TRIBUTARY_…` environment variables. Out: a [`Config`] in which every bound holds, or
+//! every problem at once.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::identify::Format;
+
+/// All that `run` needs to know. Every bound has been checked, alone and together.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each field is one table of the configuration reference")]
+pub struct Config {
+    pub source: SourceConfig,
+    pub dead_letter: DeadLetterConfig,
+    /// At least one; names are distinct.
+    pub destinations: Vec<DestinationConfig>,
+    pub dedupe: DedupeConfig,
+    pub batch: BatchConfig,
+    pub flow: FlowConfig,
+    pub breaker: BreakerConfig,
+    pub service: ServiceConfig,
+    pub log: LogConfig,
+}
+
+/// The queue that events come from.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// `https://sqs.<region>.amazonaws.com/<account>/<name>`; a name that ends in `.fifo` is a FIFO queue.
+    pub queue_url: String,
+    /// Most polls in flight at once; the number adapts between one and this.
+    pub receivers_max: usize,
+    /// How long one poll waits for a message.
+    pub wait: Duration,
+    /// How long a received message stays hidden before it is extended or comes again.
+    pub visibility: Duration,
+    /// `None`: told by content.
+    pub format: Option<Format>,
+}
+
+/// The queue for what can never be published.
+#[derive(Clone, Debug)]
+pub struct DeadLetterConfig {
+    /// As for the source.
+    pub queue_url: String,
+}
+
+/// One channel of CloudTrail Lake.
+#[derive(Clone, Debug)]
+pub struct DestinationConfig {
+    /// Low-cardinality; a metric label and part of the ledger's key.
+    pub name: String,
+    /// Where to publish.
+    pub channel_arn: ChannelArn,
+    /// Needed where the channel's policy asks for one. Treated as a secret in logs.
+    pub external_id: Option<String>,
+    /// This worker's share of the account's 100 calls a second.
+    pub requests_per_second: u32,
+    /// Most calls in flight at once; the number adapts between one and this.
+    pub concurrency_max: usize,
+    /// How long one call may take before its outcome is unknown.
+    pub request_timeout: Duration,
+    /// What becomes of optional fields that break the schema.
+    pub oversize: Oversize,
+}
+
+/// A checked channel ARN: `arn:aws:cloudtrail:<region>:<account>:channel/<id>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelArn {
+    /// The whole ARN.
+    pub arn: String,
+    /// Its Region: where the call goes.
+    pub region: String,
+    /// Its account: every event's `recipientAccountId`.
+    pub account: String,
+}
+
+/// What becomes of an optional field that the schema would refuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Oversize {
+    /// Take it out or cut it, and keep the original under `additionalEventData.tributary.moved`.
+    #[default]
+    Move,
+    /// Dead-letter the event.
+    Reject,
+}
+
+/// How long and how many published ids are remembered.
+#[derive(Clone, Debug)]
+pub struct DedupeConfig {
+    /// An id is a duplicate for this long after it was settled.
+    pub window: Duration,
+    /// The oldest ids are forgotten beyond this many (about 80 bytes each).
+    pub entries_max: usize,
+    /// How long a claim holds before another may take it over.
+    pub lease: Duration,
+}
+
+/// When a batch is full.
+#[derive(Clone, Debug)]
+pub struct BatchConfig {
+    /// Longest wait for a batch to fill.
+    pub linger: Duration,
+    /// At most 100.
+    pub events_max: usize,
+    /// Request body bytes, at most 999,999.
+    pub bytes_max: usize,
+}
+
+/// How much may be under way at once.
+#[derive(Clone, Debug)]
+pub struct FlowConfig {
+    /// Received, not yet settled, in bytes of message body.
+    pub max_in_flight_bytes: usize,
+}
+
+/// When so many dead letters in a row look like our own mistake.
+#[derive(Clone, Debug)]
+pub struct BreakerConfig {
+    /// Open when more than this share (0 to 1) of the last `deliveries` were dead-lettered.
+    pub dead_letter_share: f64,
+    /// How many of the last deliveries are looked at.
+    pub deliveries: usize,
+    /// How long intake stays stopped before it is tried again.
+    pub cool_down: Duration,
+}
+
+/// The process among other processes.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Where `/livez`, `/readyz` and `/metrics` are served.
+    pub listen: SocketAddr,
+    /// Longest time between SIGTERM and exit.
+    pub drain_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// A `tracing` filter such as `info` or `tributary=debug,warn`.
+    pub filter: String,
+    /// JSON lines, or text for people.
+    pub json: bool,
+}

@@ -1,0 +1,18 @@
+//! Tributary carries audit events from a queue into a lake, and loses none of them.
+//!
+//! Modules are listed in the order in which an event meets them.
+//!
+//! ```text
+//! receive -> decode -> identify -> dedupe -> map -> validate -> checksum -> batch -> publish
+//!    ^                               |        |        |                                |
+//!    |                               | dup    +--------+----> dead_letter <-- refused --+
+//!    +------------ settle <----------+-----------------------------+-----------------------
+//! ```
+
+pub mod event;
+
+pub mod identify;
+
+pub mod config;
+pub mod failure;
+pub mod limits;

@@ -1,0 +1,3 @@
+//! The `tributary` program.
+
+fn main() {}
