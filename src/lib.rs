@@ -11,9 +11,13 @@
 
 pub mod event;
 
+pub mod receive;
+
 pub mod decode;
 
 pub mod identify;
+
+pub mod dedupe;
 
 pub mod map;
 
@@ -21,9 +25,27 @@ pub mod validate;
 
 pub mod checksum;
 
+pub mod batch;
+
+pub mod publish;
+
+pub mod dead_letter;
+
+pub mod settle;
+
+pub mod pipeline;
+
 pub mod explain;
 
+pub mod aws;
+pub mod breaker;
 pub mod config;
 pub mod failure;
+pub mod flow;
+pub mod gate;
+pub mod intervals;
 mod json;
 pub mod limits;
+pub mod metrics;
+pub mod room;
+mod tasks;

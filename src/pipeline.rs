@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use bytestring::ByteString;
 use sha2::{Digest, Sha256};
@@ -15,10 +16,10 @@ use crate::{
     checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, decode, unwrap_base64},
+    decode::{Decoded, decode},
     dedupe::{Candidate, Dedupe, Ledger, Won, waiting},
     event::{ContentHash, IdentifiedEvent, ReadyEvent},
-    failure::Rejection,
+    failure::{Reason, Rejection},
     flow::Flow,
     gate::{Cause, Gate},
     identify::{Format, identify},
@@ -111,7 +112,6 @@ impl Pipeline {
             let lane = Lane::new(
                 parts.settings,
                 parts.destination,
-                dedupe.clone(),
                 to_dead_letters.clone(),
                 self.gate.clone(),
                 ending.stop.clone(),
@@ -120,7 +120,7 @@ impl Pipeline {
             loops.spawn(Arc::new(lane).run(ready, ending.give_up.clone()));
         }
         let stages = Arc::new(Stages {
-            dedupe,
+            dedupe: dedupe.clone(),
             lanes: to_lanes,
             rejected_early: self.metrics.flow("none"),
             to_dead_letters,
@@ -156,6 +156,7 @@ impl Pipeline {
         tokio::select! {
             () = all_ended => {}
             () = self.source.keep_alive() => {}
+            () = dedupe.keep_alive() => {}
             () = breaker.run() => {}
             () = observe => {}
         }
@@ -189,7 +190,7 @@ impl Stages {
 
     /// Stages 2 and 3: one candidate for each event and destination.
     fn candidates(&self, message: Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
-        let decoded = match unwrap_base64(&message) {
+        let decoded = match plain_body(&message) {
             Ok(body) => decode(body),
             Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
         };
@@ -252,7 +253,16 @@ impl Stages {
 
 /// Stages 5 to 7 for one event.
 fn ready(event: &IdentifiedEvent, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
-    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).and_then(checksum)
+    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
+}
+
+/// The bytes that the producer sent.
+fn plain_body(message: &Message) -> Result<Bytes, Rejection> {
+    if !message.is_base64 {
+        return Ok(message.body.clone());
+    }
+    let decoded = STANDARD.decode(&message.body);
+    decoded.map(Bytes::from).map_err(|_| Rejection::new(Reason::NotBase64, "the message claims base64 and is not"))
 }
 
 fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {

@@ -7,7 +7,7 @@
 mod receipt;
 mod settler;
 
-pub use receipt::{MessageReceipt, Receipt};
+pub use receipt::{MessageEnd, MessageReceipt, Receipt};
 pub use settler::Settler;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     dead_letter::DeadLettered,
-    dedupe::{Claimed, Duplicate, Final},
+    dedupe::{Duplicate, Final, OpenClaim},
     flow::Flow,
     publish::Published,
 };
@@ -88,7 +88,7 @@ pub struct Settlement {
 #[derive(Debug)]
 struct Ended {
     flow: Arc<Flow>,
-    claim: Option<Claimed>,
+    claim: Option<OpenClaim>,
     outcome: Outcome,
 }
 

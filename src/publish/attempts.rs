@@ -47,7 +47,7 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
         operators: Intervals::for_operators(),
     };
     while let Some(request) = attempts.requests.pop() {
-        let sendable = attempts.still_ours(request).await;
+        let sendable = attempts.still_ours(request);
         if !sendable.is_empty() {
             attempts.call(sendable).await;
         }
@@ -55,26 +55,14 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
 }
 
 impl Attempts<'_> {
-    /// Returns what could not be settled before its deadline, and renews claims that would end during the call.
-    async fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
+    /// Returns what would not be ours any more when the call ends.
+    fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
         let call_ends = Instant::now() + self.lane.settings.request_timeout;
-        let (in_time, late): (Vec<_>, Vec<_>) =
-            request.into_iter().partition(|trying| trying.delivery.origin.deadline.at() > call_ends);
+        let (ours, late): (Vec<_>, Vec<_>) = request.into_iter().partition(|trying| trying.ours_until() > call_ends);
         if !late.is_empty() {
             debug!(stage = "publish", events = late.len(), "returned, their messages are about to be delivered again");
         }
-        drop(late);
-        let (ours, ending): (Vec<_>, Vec<_>) =
-            in_time.into_iter().partition(|trying| lease_until(trying).is_some_and(|until| until > call_ends));
-        if ending.is_empty() {
-            return ours;
-        }
-        let (tries, deliveries): (Vec<_>, Vec<_>) =
-            ending.into_iter().map(|trying| (trying.tries, trying.delivery)).unzip();
-        let most_tries = tries.into_iter().max().unwrap_or(0);
-        let renewed = self.lane.dedupe.renew(deliveries).await;
-        let renewed = renewed.into_iter().map(|delivery| Trying { delivery, tries: most_tries });
-        ours.into_iter().chain(renewed).collect()
+        ours
     }
 
     async fn call(&mut self, request: Vec<Trying>) {
@@ -150,6 +138,10 @@ impl Attempts<'_> {
     }
 }
 
-fn lease_until(trying: &Trying) -> Option<Instant> {
-    trying.delivery.receipt.claim().map(|claim| claim.lease_until)
+impl Trying {
+    /// The end of the message's visibility or of the claim's lease, whichever comes first.
+    fn ours_until(&self) -> Instant {
+        let message = self.delivery.origin.deadline.at();
+        self.delivery.receipt.claim().map_or(message, |claim| claim.lease.at().min(message))
+    }
 }

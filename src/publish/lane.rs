@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Destination, Verdict, attempts, pace::Pace};
 use crate::{
     batch::{Batch, Batcher},
-    dedupe::Dedupe,
     event::ReadyEvent,
     failure::{CallError, Rejection},
     gate::{Cause, Gate},
@@ -43,7 +42,6 @@ pub struct LaneSettings {
 /// What the calls of one destination share.
 pub struct Lane {
     pub(super) settings: LaneSettings,
-    pub(super) dedupe: Arc<Dedupe>,
     pub(super) pace: Pace,
     pub(super) rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
     destination: Arc<dyn Destination>,
@@ -55,11 +53,9 @@ pub struct Lane {
 
 impl Lane {
     /// A lane to `destination`. After `stop` a paused lane waits for no cure.
-    #[expect(clippy::too_many_arguments, reason = "wiring: each is used as it is, and pipeline.rs is the one caller")]
     pub fn new(
         settings: LaneSettings,
         destination: Arc<dyn Destination>,
-        dedupe: Arc<Dedupe>,
         rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
         gate: Arc<Gate>,
         stop: CancellationToken,
@@ -67,7 +63,7 @@ impl Lane {
     ) -> Self {
         let pace = Pace::new(settings.requests_per_second, settings.concurrency_max);
         let cause = Cause::Destination(settings.name.clone());
-        Self { settings, dedupe, pace, rejected, destination, gate, cause, stop, metrics }
+        Self { settings, pace, rejected, destination, gate, cause, stop, metrics }
     }
 
     /// Runs until `ready` is closed and everything has left. After `give_up` the rest is returned.

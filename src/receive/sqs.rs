@@ -33,6 +33,7 @@ use crate::{
     limits,
     metrics::Metrics,
 };
+pub(crate) use batches::of_entry;
 use batches::{Entry, in_batches};
 use held::{Held, HeldMessages};
 
@@ -238,7 +239,7 @@ fn md5_hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(32);
     for byte in Md5::digest(bytes) {
         // Writing to a string cannot fail.
-        drop(write!(hex, "{byte:02x}"));
+        write!(hex, "{byte:02x}").ok();
     }
     hex
 }

@@ -40,7 +40,7 @@ pub(super) struct Entry<T> {
 }
 
 /// Calls for all entries. One result for each, in any order.
-pub(super) async fn in_batches<T: Send + 'static>(
+pub(super) async fn in_batches<T: Send + Sync + 'static>(
     client: &Client,
     queue_url: &str,
     call: Call,
@@ -65,7 +65,7 @@ pub(super) async fn in_batches<T: Send + 'static>(
     results
 }
 
-async fn batch<T>(
+async fn batch<T: Send + Sync>(
     client: Client,
     queue_url: String,
     call: Call,
