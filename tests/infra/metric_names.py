@@ -28,6 +28,6 @@ PLANNED = """
     tributary_in_flight_bytes tributary_in_flight_bytes_max
     tributary_polls_total tributary_receivers tributary_queue_lag_seconds tributary_source_errors_total
     tributary_heartbeats_total tributary_receipts_dropped_total
-    tributary_ledger_entries tributary_ledger_evicted_total
+    tributary_ledger_entries tributary_ledger_evicted_total tributary_commits_lost_total
     tributary_breaker_open tributary_ready tributary_build_info
 """
