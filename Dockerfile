@@ -27,8 +27,7 @@ COPY --from=build /tributary /usr/local/bin/tributary
 # A number, because orchestrators that insist on "not root" cannot look a name up. It owns no file: nothing is
 # written to disk, so the root file system can be mounted read-only.
 USER 65532:65532
-# Inside a container, loopback is reachable by nobody: metrics and health have to listen on every interface.
-ENV TRIBUTARY_SERVICE_LISTEN=0.0.0.0:9464
+# /livez, /readyz and /metrics: the default of `service.listen`.
 EXPOSE 9464
 # The signal that starts the drain. Give it longer than `service.drain_timeout` before the kill.
 STOPSIGNAL SIGTERM
