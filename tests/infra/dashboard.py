@@ -107,8 +107,10 @@ def variable_problems(dashboard: dict, known: set[str]) -> list[str]:
     variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
     found = [f"no variable {name}" for name in ("datasource", "instance", "destination") if name not in variables]
     for name, variable in variables.items():
-        asked = re.match(r"label_values\((\w+),", variable.get("definition", ""))
-        if variable["type"] == "query" and (not asked or asked.group(1) not in known):
+        if variable["type"] != "query":
+            continue
+        asked = re.match(r"label_values\((\w+),", variable["query"]["query"])
+        if not asked or asked.group(1) not in known:
             found.append(f"variable {name}: asks for no exported metric")
     return found
 

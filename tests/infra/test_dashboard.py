@@ -35,7 +35,9 @@ class Dashboard(unittest.TestCase):
             "has no query": lambda d: d["panels"][chart].update(targets=[]),
             "is exported but has no panel": lambda d: d["panels"].pop(),
             "no variable destination": lambda d: d["templating"]["list"].pop(),
-            "asks for no exported metric": lambda d: d["templating"]["list"][1].update(definition="label_values(up, x)"),
+            "asks for no exported metric": lambda d: d["templating"]["list"][1]["query"].update(
+                query="label_values(up, x)"
+            ),
             "every term of the conservation law": lambda d: d["panels"].pop(1),
         }
         for expected, plant in faults.items():
