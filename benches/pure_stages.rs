@@ -122,11 +122,15 @@ fn median<I, O>(events: usize, make: impl Fn() -> I, run: impl Fn(I) -> O) -> f6
 
 fn print_table(rows: &[Row]) {
     print!("{:<16}{:>7}", "ns per event", "bytes");
-    STAGES.iter().for_each(|stage| print!("{stage:>10}"));
+    for stage in STAGES {
+        print!("{stage:>10}");
+    }
     println!("{:>10}", "all");
     for row in rows {
         print!("{:<16}{:>7}", row.sample, row.bytes);
-        row.stages.iter().for_each(|ns| print!("{ns:>10.0}"));
+        for ns in row.stages {
+            print!("{ns:>10.0}");
+        }
         println!("{:>10.0}", row.total);
     }
     println!("target for the first line: {TARGET_NS:.0}");
