@@ -16,3 +16,4 @@ pub mod identify;
 pub mod config;
 pub mod failure;
 pub mod limits;
+pub mod local;
