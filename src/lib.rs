@@ -49,3 +49,5 @@ pub mod limits;
 pub mod metrics;
 pub mod room;
 mod tasks;
+
+pub mod local;
