@@ -25,6 +25,7 @@ mod tests;
 pub use channel_arn::ChannelArnError;
 pub use environment::of_process as process_environment;
 pub use finding::{ConfigError, Finding, Origin};
+pub(crate) use queue_url::is_fifo;
 pub use raw::RawConfig;
 pub use reference::reference;
 pub use show::{Setting, settings, settings_toml};

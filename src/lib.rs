@@ -16,3 +16,10 @@ pub mod identify;
 pub mod config;
 pub mod failure;
 pub mod limits;
+
+pub mod aws;
+pub mod intervals;
+
+pub mod cli;
+pub mod command;
+pub mod output;

@@ -14,7 +14,7 @@ impl Config {
     /// # Errors
     /// Every problem at once.
     pub fn from_raw(raw: &RawConfig) -> Result<(Self, Vec<Finding>), ConfigError> {
-        let mut problems = raw.problems.clone();
+        let mut problems = raw.problems().to_vec();
         problems.extend(raw.paths().into_iter().filter_map(|(path, key)| problem_alone(raw, path, key)));
         if !raw.is_partial {
             problems.extend(raw.destinations().next().is_none().then(no_destination));

@@ -7,7 +7,7 @@ use crate::config::{
 };
 
 /// Variables of ours that are no keys: they belong to the command line.
-const COMMAND_VARIABLES: &[&str] = &["TRIBUTARY_CONFIG", "TRIBUTARY_LAKE_URL"];
+const COMMAND_VARIABLES: &[&str] = &["TRIBUTARY_CONFIG", "TRIBUTARY_LAKE_URL", "TRIBUTARY_LOCAL_EXTERNAL_ID"];
 
 /// What one variable is to us.
 #[derive(Debug, PartialEq, Eq)]

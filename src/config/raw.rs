@@ -39,7 +39,7 @@ pub(crate) struct Written {
 pub struct RawConfig {
     written: BTreeMap<String, Written>,
     destinations: BTreeSet<String>,
-    pub(crate) problems: Vec<Finding>,
+    problems: Vec<Finding>,
     /// The file could not be read: what is not written may stand there all the same.
     pub(crate) is_partial: bool,
 }
@@ -64,6 +64,11 @@ impl RawConfig {
         }
         raw.add_environment(environment);
         raw
+    }
+
+    /// What was written and is no key.
+    pub fn problems(&self) -> &[Finding] {
+        &self.problems
     }
 
     /// The names of the destinations, in order.

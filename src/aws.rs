@@ -1,0 +1,190 @@
+//! AWS clients, and what came of their calls.
+//!
+//! Endpoints, credentials and Region come the SDK's own ways: environment, profiles, task roles,
+//! `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_CLOUDTRAIL_DATA`. What an error means is each adapter's own table.
+
+use std::{error::Error, time::Duration};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_sqs::{
+    config::{Credentials, http::HttpResponse},
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+};
+
+use crate::failure::CallError;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer of SQS, beyond the 20 seconds of a long poll.
+const SQS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How a call ended that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How far it came.
+    pub reached: Reached,
+    /// The service's code, or `no_credentials`, `unreachable`, `timeout`, `no_reply`, `invalid_request`.
+    pub code: String,
+    /// What the service or the SDK says. May quote the request: not for logs where that holds payload.
+    pub message: String,
+}
+
+/// How far a call came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Not sent, and sending it again will not help before someone changes something here.
+    NothingByOurFault,
+    /// Not sent.
+    Nothing,
+    /// Sent, as far as we know, and not answered: the outcome is unknown.
+    Unknown,
+    /// Answered with this HTTP status.
+    Answer(u16),
+}
+
+/// What came of a call, whatever the service.
+pub fn failure<E>(error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let message = DisplayErrorContext(error).to_string();
+    let named = |reached, code: &str| Failure { reached, code: code.to_owned(), message: message.clone() };
+    match error {
+        SdkError::ServiceError(answer) => Failure {
+            reached: Reached::Answer(answer.raw().status().as_u16()),
+            code: answer.err().code().unwrap_or("unnamed").to_owned(),
+            message: answer.err().message().unwrap_or_default().to_owned(),
+        },
+        _ if has_source::<aws_credential_types::provider::error::CredentialsError>(error) => Failure {
+            reached: Reached::NothingByOurFault,
+            code: "no_credentials".to_owned(),
+            message:
+                "no usable AWS credentials: give the task a role, name a profile with AWS_PROFILE, or set \
+                      AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    .to_owned(),
+        },
+        SdkError::ConstructionFailure(_) => named(Reached::NothingByOurFault, "invalid_request"),
+        SdkError::TimeoutError(_) => named(Reached::Unknown, "timeout"),
+        SdkError::DispatchFailure(failed) if failed.is_user() => {
+            named(Reached::NothingByOurFault, "invalid_request")
+        }
+        SdkError::DispatchFailure(failed) if failed.is_timeout() => named(Reached::Unknown, "timeout"),
+        SdkError::DispatchFailure(_) if was_refused(error) => named(Reached::Nothing, "unreachable"),
+        _ => named(Reached::Unknown, "no_reply"),
+    }
+}
+
+impl Failure {
+    /// The class, where the codes in `ours` mean that we are misconfigured. `cure` says what to do about those.
+    pub fn classed(self, ours: &[&str], cure: &str) -> CallError {
+        let is_ours = ours.contains(&self.code.as_str());
+        match self.reached {
+            Reached::NothingByOurFault => CallError::misconfigured(self.code, self.message),
+            Reached::Answer(_) if is_ours => CallError::misconfigured(
+                self.code.clone(),
+                format!("{}: {}; {cure}", self.code, self.message),
+            ),
+            Reached::Nothing | Reached::Unknown | Reached::Answer(_) => {
+                CallError::transient(self.code.clone(), format!("{}: {}", self.code, self.message))
+            }
+        }
+    }
+}
+
+fn was_refused(error: &(dyn Error + 'static)) -> bool {
+    sources(error).any(|source| {
+        source
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+    })
+}
+
+fn has_source<S: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    sources(error).any(<dyn Error>::is::<S>)
+}
+
+fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+/// Where AWS is. The default is what the SDK finds; `local` is the endpoints of `tributary local`.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    config: SdkConfig,
+    sqs_url: Option<String>,
+    lake_url: Option<String>,
+}
+
+impl Aws {
+    /// As the environment, the profile or the task's role says.
+    pub async fn from_environment() -> Self {
+        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+        Self { config, sqs_url: None, lake_url: None }
+    }
+
+    /// Local endpoints, which take any credentials.
+    pub fn local(sqs_url: &str, lake_url: &str) -> Self {
+        let credentials = Credentials::new("local", "local", None, None, "tributary local");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(credentials))
+            .build();
+        Self { config, sqs_url: Some(sqs_url.to_owned()), lake_url: Some(lake_url.to_owned()) }
+    }
+
+    /// A client for queues. The queue's URL names its own Region; other than that the SDK's choice holds.
+    pub fn sqs(&self, queue_url: &str) -> aws_sdk_sqs::Client {
+        let mut builder = aws_sdk_sqs::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts(SQS_TIMEOUT));
+        if let Some(region) = region_of(queue_url) {
+            builder = builder.region(Region::new(region.to_owned()));
+        }
+        if let Some(url) = &self.sqs_url {
+            builder = builder.endpoint_url(url);
+        }
+        aws_sdk_sqs::Client::from_conf(builder.build())
+    }
+
+    /// A client for one channel's Region. It never retries by itself: after a timeout the outcome is unknown, and
+    /// that must be counted.
+    pub fn lake(&self, region: &str, request_timeout: Duration) -> aws_sdk_cloudtraildata::Client {
+        let mut builder = aws_sdk_cloudtraildata::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts(request_timeout));
+        if let Some(url) = &self.lake_url {
+            builder = builder.endpoint_url(url);
+        }
+        aws_sdk_cloudtraildata::Client::from_conf(builder.build())
+    }
+}
+
+fn timeouts(attempt: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt).build()
+}
+
+/// `https://sqs.<region>.amazonaws.com/…`, also in the `amazonaws.com.cn` form.
+fn region_of(queue_url: &str) -> Option<&str> {
+    let host = queue_url.split("://").nth(1)?.split('/').next()?;
+    let region = host.strip_prefix("sqs.")?.split(".amazonaws.com").next()?;
+    (region.contains('-') && !region.contains('.')).then_some(region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_of_a_queue_is_read_from_its_url() {
+        for (url, region) in [
+            ("https://sqs.eu-west-1.amazonaws.com/111122223333/events", Some("eu-west-1")),
+            ("https://sqs.cn-north-1.amazonaws.com.cn/111122223333/events", Some("cn-north-1")),
+            ("http://127.0.0.1:9324/000000000000/events", None),
+            ("events", None),
+        ] {
+            assert_eq!(region_of(url), region, "{url}");
+        }
+    }
+}
