@@ -4,11 +4,13 @@
 //! Each is consumed to make the next. Nested JSON is never rebuilt: it travels as slices of the text that was
 //! received, so numbers keep their digits and strings their escapes.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytestring::ByteString;
 
 use crate::identify::Format;
+
+mod form;
 
 /// The id of an event as the lake accepts it, beside the id that its producer declared.
 ///
@@ -54,7 +56,7 @@ impl fmt::Debug for ContentHash {
 }
 
 /// One member of a JSON object: the key as decoded text, the value as the JSON text that was received.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Member {
     /// The key, unescaped.
     pub key: ByteString,
@@ -62,8 +64,15 @@ pub struct Member {
     pub json: ByteString,
 }
 
+impl fmt::Debug for Member {
+    /// Sizes only: neither key nor value may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member").field("json_bytes", &self.json.len()).finish_non_exhaustive()
+    }
+}
+
 /// A JSON object, parsed one level deep, and nothing else is known to be true.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RawEvent {
     /// The object's text as received.
     pub json: ByteString,
@@ -71,6 +80,24 @@ pub struct RawEvent {
     pub members: Vec<Member>,
     /// Over the whole object.
     pub content_hash: ContentHash,
+}
+
+impl RawEvent {
+    /// The JSON text of a member, unless it is absent.
+    pub fn get(&self, key: &str) -> Option<&ByteString> {
+        self.members.iter().find(|member| &*member.key == key).map(|member| &member.json)
+    }
+}
+
+impl fmt::Debug for RawEvent {
+    /// Sizes and the hash only: no payload may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawEvent")
+            .field("json_bytes", &self.json.len())
+            .field("members", &self.members.len())
+            .field("content_hash", &self.content_hash)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An event whose format and id are known.
@@ -89,51 +116,121 @@ pub struct IdentifiedEvent {
 /// Source of the schema:
 /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/query-integration-event-schema.html>.
 /// Every value is JSON text as it will be sent. [`crate::validate`] makes the limits true.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EventData {
     /// Goes beside the data, in the entry.
     pub id: EventId,
-    /// The value of each schema field that is present, in the order of [`Field`].
-    pub(crate) fields: Vec<(Field, ByteString)>,
-    /// Members of `userIdentity.details`.
+    pub(crate) fields: Fields,
+    /// Members of `userIdentity.details`; empty where the event brought them as one value
+    /// ([`Field::UserIdentityDetails`]).
     pub(crate) details: Vec<Member>,
-    /// Members of `additionalEventData` that the event brought.
+    /// Members of `additionalEventData` that the event brought; none of them is named [`OWN_KEY`].
     pub(crate) additional: Vec<Member>,
-    /// What did not fit its own field: goes under `additionalEventData.tributary.moved`.
+    /// What the schema has no field for: goes under `additionalEventData.tributary.unmapped`.
+    pub(crate) unmapped: Vec<Member>,
+    /// What did not fit its own field: goes under `additionalEventData.tributary.moved`, keyed by the field.
     pub(crate) moved: Vec<Member>,
+    /// Where `principalId` was taken from, if the event has none: `additionalEventData.tributary.principalIdFrom`.
+    pub(crate) principal_id_from: Option<&'static str>,
     /// Which rules changed something, for `explain`: never part of what is sent.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
 }
 
-/// The fields of the integration schema that hold one value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "named as the schema names them")]
-pub enum Field {
-    Version,
-    UserIdentityType,
-    UserIdentityPrincipalId,
-    UserAgent,
-    EventSource,
-    EventName,
-    EventTime,
-    Uid,
-    RequestParameters,
-    ResponseElements,
-    ErrorCode,
-    ErrorMessage,
-    SourceIpAddress,
-    RecipientAccountId,
+/// A sentence about a rule that fired; names fields and sizes, never values.
+pub type Note = Cow<'static, str>;
+
+/// The one member of `additionalEventData` that is ours.
+pub(crate) const OWN_KEY: &str = "tributary";
+
+impl fmt::Debug for EventData {
+    /// The id and the rules that fired: no payload may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventData").field("id", &self.id).field("notes", &self.notes).finish_non_exhaustive()
+    }
+}
+
+macro_rules! fields {
+    ($($variant:ident = $name:literal),+ $(,)?) => {
+        /// The fields of the integration schema that hold one value, in the order in which they are sent.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "named as the schema names them")]
+        pub enum Field { $($variant),+ }
+
+        impl Field {
+            /// Every field, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The field's name in the schema, with its parent's where it has one.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+fields! {
+    Version = "version",
+    UserIdentityType = "userIdentity.type",
+    UserIdentityPrincipalId = "userIdentity.principalId",
+    UserIdentityDetails = "userIdentity.details",
+    UserAgent = "userAgent",
+    EventSource = "eventSource",
+    EventName = "eventName",
+    EventTime = "eventTime",
+    Uid = "UID",
+    RequestParameters = "requestParameters",
+    ResponseElements = "responseElements",
+    ErrorCode = "errorCode",
+    ErrorMessage = "errorMessage",
+    SourceIpAddress = "sourceIPAddress",
+    RecipientAccountId = "recipientAccountId",
+    // Only where it is no object; the members of an object are kept apart, because ours join them.
+    AdditionalEventData = "additionalEventData",
+}
+
+/// The value of each field that is present.
+#[derive(Clone, Default)]
+pub(crate) struct Fields([Option<ByteString>; Field::ALL.len()]);
+
+impl Fields {
+    pub(crate) fn get(&self, field: Field) -> Option<&ByteString> {
+        self.0.get(field as usize).and_then(Option::as_ref)
+    }
+
+    /// Sets a field, or takes it out.
+    pub(crate) fn put(&mut self, field: Field, json: Option<ByteString>) {
+        if let Some(slot) = self.0.get_mut(field as usize) {
+            *slot = json;
+        }
+    }
+
+    /// Every value that is present.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut ByteString> {
+        self.0.iter_mut().flatten()
+    }
 }
 
 /// Ready for `PutAuditEvents`: within every limit, and the checksum was computed over exactly `json()`.
 ///
 /// Built by [`crate::checksum`] alone. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReadyEvent {
     pub(crate) id: EventId,
     pub(crate) json: Arc<str>,
     pub(crate) checksum: String,
     pub(crate) wire_bytes: usize,
+}
+
+impl fmt::Debug for ReadyEvent {
+    /// The id, the checksum and sizes: no payload may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadyEvent")
+            .field("id", &self.id)
+            .field("json_bytes", &self.json.len())
+            .field("checksum", &self.checksum)
+            .field("wire_bytes", &self.wire_bytes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ReadyEvent {

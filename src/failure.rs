@@ -51,6 +51,10 @@ reasons! {
     LoneSurrogate = "lone_surrogate" at Decode,
     /// The message holds no event at all.
     NoEvents = "no_events" at Decode,
+    /// The message holds more events than any real one can.
+    TooManyEvents = "too_many_events" at Decode,
+    /// The checksum that came with the event does not fit it.
+    ChecksumMismatch = "checksum_mismatch" at Decode,
     /// JSON, but not an object.
     NotAnObject = "not_an_object" at Decode,
     /// An object in no format that is known.

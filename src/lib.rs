@@ -11,10 +11,21 @@
 
 pub mod event;
 
+pub mod decode;
+
 pub mod identify;
+
+pub mod map;
+
+pub mod validate;
+
+pub mod checksum;
+
+pub mod explain;
 
 pub mod config;
 pub mod failure;
+mod json;
 pub mod limits;
 
 pub mod aws;

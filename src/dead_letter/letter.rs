@@ -1,0 +1,53 @@
+//! What a dead letter says.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::{event::ContentHash, failure::Reason, failure::Rejection, receive::Delivery};
+
+/// One event that can never be published, whole, and why.
+#[derive(Clone)]
+pub struct Letter {
+    /// The event's own bytes as received, so that sending them again needs no translation.
+    pub original: Bytes,
+    /// The code.
+    pub reason: Reason,
+    /// The sentence. Holds no payload.
+    pub detail: String,
+    /// The declared id, or `<message id>#<position>` where there is none.
+    pub event_id: String,
+    /// The source's name for the message.
+    pub message_id: String,
+    /// Which event of the message, from 0.
+    pub position: usize,
+    /// How often the message had been received.
+    pub attempts: u32,
+    /// When the producer sent the message.
+    pub first_seen: Option<SystemTime>,
+    /// See [`ContentHash`]; of the bytes themselves where they are no event.
+    pub content_hash: Option<ContentHash>,
+    /// The destination that it was on its way to; `none` if it never got that far.
+    pub destination: String,
+}
+
+impl Letter {
+    /// The letter for a rejected delivery.
+    pub fn new(delivery: &Delivery<Rejection>) -> Self {
+        let origin = &delivery.origin;
+        let claim = delivery.receipt.claim();
+        let place = || format!("{}#{}", origin.message_id, origin.position);
+        Self {
+            original: origin.original.clone(),
+            reason: delivery.event.reason,
+            detail: delivery.event.detail.to_string(),
+            event_id: claim.map_or_else(place, |claim| claim.key.declared_id().to_owned()),
+            message_id: origin.message_id.to_string(),
+            position: origin.position,
+            attempts: origin.attempt,
+            first_seen: origin.sent_at,
+            content_hash: claim.map(|claim| claim.content_hash),
+            destination: delivery.receipt.destination().to_owned(),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The adapter to SQS: one message for each letter, its body the event's own bytes.
+//!
+//! What the letter says about the event travels in message attributes, so that the queue's own redrive
+//! (`StartMessageMoveTask`, the console's button) sends the event back as it came. The attribute `tributary.letter`
+//! tells dedupe that an operator wants it tried again.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+use aws_sdk_sqs::{
+    Client,
+    types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Serialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use super::{DeadLetter, Letter, StoreError};
+use crate::{
+    aws::{Aws, failure},
+    config::DeadLetterConfig,
+    failure::CallError,
+    limits,
+    receive::sqs::{class_of, of_entry},
+};
+
+/// Holds the letter's words, as JSON.
+pub const LETTER_ATTRIBUTE: &str = "tributary.letter";
+/// Holds the reason code, for filters.
+pub const REASON_ATTRIBUTE: &str = "tributary.reason";
+/// `base64` where the body could not be carried as it is.
+pub const ENCODING_ATTRIBUTE: &str = "tributary.encoding";
+/// Says that every attribute is text; counts towards the size.
+const STRING_TYPE: &str = "String";
+/// The shortest that a sentence is cut to before a letter counts as too large.
+const DETAIL_BYTES_MIN: usize = 0;
+
+/// A queue for letters.
+pub struct SqsDeadLetters {
+    client: Client,
+    queue_url: String,
+    /// What the queue takes; asked for once.
+    bytes_max: AtomicUsize,
+}
+
+/// The words of a letter, as they are written.
+#[derive(Serialize)]
+struct Words<'a> {
+    reason: &'a str,
+    detail: &'a str,
+    stage: &'a str,
+    event_id: &'a str,
+    message_id: &'a str,
+    position: usize,
+    attempts: u32,
+    first_seen: Option<String>,
+    dead_lettered_at: Option<String>,
+    content_sha256: Option<String>,
+    destination: &'a str,
+    program: &'a str,
+}
+
+/// A letter as it will be sent.
+struct Posted {
+    body: String,
+    attributes: Vec<(&'static str, String)>,
+}
+
+impl SqsDeadLetters {
+    /// Sends to the queue that `config` names.
+    pub fn new(aws: &Aws, config: &DeadLetterConfig) -> Self {
+        let client = aws.sqs(&config.queue_url);
+        Self { client, queue_url: config.queue_url.clone(), bytes_max: AtomicUsize::new(0) }
+    }
+
+    /// The queue's own `MaximumMessageSize`, which may be lower than what SQS allows. Where the role may not ask,
+    /// the highest is assumed, and the queue's refusal of a letter says the rest.
+    async fn bytes_max(&self) -> usize {
+        let known = self.bytes_max.load(Ordering::Relaxed);
+        if known > 0 {
+            return known;
+        }
+        let name = QueueAttributeName::MaximumMessageSize;
+        let call = self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone());
+        let answer = call.send().await.ok().and_then(|answer| answer.attributes);
+        let bytes = answer.and_then(|attributes| attributes.get(&name)?.parse().ok());
+        let bytes = bytes.unwrap_or(limits::SQS_BYTES_MAX);
+        self.bytes_max.store(bytes, Ordering::Relaxed);
+        bytes
+    }
+
+    async fn send(&self, batch: &[(usize, Posted)]) -> Vec<(usize, Result<(), StoreError>)> {
+        let is_fifo = self.queue_url.ends_with(".fifo");
+        let entries = batch.iter().map(|(at, posted)| posted.entry(*at, is_fifo)).collect::<Result<Vec<_>, _>>();
+        let answer = match entries {
+            Ok(entries) => {
+                let call = self.client.send_message_batch().queue_url(&self.queue_url);
+                call.set_entries(Some(entries)).send().await.map_err(|error| failure(&error))
+            }
+            Err(error) => return all(batch, &CallError::misconfigured("invalid_request", error.to_string())),
+        };
+        match answer {
+            Ok(answer) => {
+                let stored: HashMap<_, _> = answer.successful.into_iter().map(|entry| (entry.id, ())).collect();
+                let mut failed: HashMap<_, _> = answer.failed.into_iter().map(of_entry).collect();
+                let result = |at: &usize| match failed.remove(&at.to_string()) {
+                    None if stored.contains_key(&at.to_string()) => Ok(()),
+                    None => Err(StoreError::Call(CallError::transient("unmentioned", "the answer omits this letter"))),
+                    Some(failed) => Err(StoreError::Call(self.class(failed))),
+                };
+                batch.iter().map(|(at, _)| *at).zip(batch.iter().map(|(at, _)| at).map(result)).collect()
+            }
+            Err(failed) => all(batch, &self.class(failed)),
+        }
+    }
+
+    fn class(&self, failed: crate::aws::Failure) -> CallError {
+        class_of(failed, &self.queue_url, "sqs:SendMessage")
+    }
+}
+
+#[async_trait]
+impl DeadLetter for SqsDeadLetters {
+    async fn store(&self, letters: &[Letter]) -> Vec<Result<(), StoreError>> {
+        let bytes_max = self.bytes_max().await;
+        let mut results: Vec<Option<Result<(), StoreError>>> = letters.iter().map(|_| None).collect();
+        let mut batch: Vec<(usize, Posted)> = Vec::new();
+        let mut batch_bytes = 0;
+        for (at, letter) in letters.iter().enumerate() {
+            let posted = match Posted::within(letter, bytes_max) {
+                Ok(posted) => posted,
+                Err(bytes) => {
+                    results[at] = Some(Err(StoreError::TooLarge { bytes, bytes_max }));
+                    continue;
+                }
+            };
+            if batch.len() == limits::SQS_BATCH_MAX || batch_bytes + posted.bytes() > limits::SQS_BYTES_MAX {
+                for (at, result) in self.send(&std::mem::take(&mut batch)).await {
+                    results[at] = Some(result);
+                }
+                batch_bytes = 0;
+            }
+            batch_bytes += posted.bytes();
+            batch.push((at, posted));
+        }
+        if !batch.is_empty() {
+            for (at, result) in self.send(&batch).await {
+                results[at] = Some(result);
+            }
+        }
+        let unmentioned = || Err(StoreError::Call(CallError::transient("unmentioned", "the letter was not sent")));
+        results.into_iter().map(|result| result.unwrap_or_else(unmentioned)).collect()
+    }
+}
+
+impl Posted {
+    /// The letter, its sentence shortened where that makes it fit; else the number of bytes that it needs.
+    fn within(letter: &Letter, bytes_max: usize) -> Result<Self, usize> {
+        let whole = Self::new(letter, &letter.detail);
+        if whole.bytes() <= bytes_max {
+            return Ok(whole);
+        }
+        let least = Self::new(letter, &letter.detail[..DETAIL_BYTES_MIN]);
+        if least.bytes() > bytes_max {
+            return Err(least.bytes());
+        }
+        let room = bytes_max - least.bytes();
+        // One byte of the sentence may take six when escaped.
+        let cut = letter.detail.floor_char_boundary(room / 6);
+        Ok(Self::new(letter, &letter.detail[..cut]))
+    }
+
+    fn new(letter: &Letter, detail: &str) -> Self {
+        let words = Words {
+            reason: letter.reason.code(),
+            detail,
+            stage: letter.reason.stage().name(),
+            event_id: &letter.event_id,
+            message_id: &letter.message_id,
+            position: letter.position,
+            attempts: letter.attempts,
+            first_seen: letter.first_seen.and_then(rfc3339),
+            dead_lettered_at: rfc3339(SystemTime::now()),
+            content_sha256: letter.content_hash.map(|hash| hash.to_string()),
+            destination: &letter.destination,
+            program: concat!("tributary/", env!("CARGO_PKG_VERSION")),
+        };
+        // Words are plain strings and numbers, which always serialise.
+        let words = serde_json::to_string(&words).unwrap_or_default();
+        let mut attributes = vec![(LETTER_ATTRIBUTE, words), (REASON_ATTRIBUTE, letter.reason.code().to_owned())];
+        let body = match std::str::from_utf8(&letter.original) {
+            Ok(text) if !text.is_empty() && text.chars().all(is_carried) => text.to_owned(),
+            _ => {
+                attributes.push((ENCODING_ATTRIBUTE, "base64".to_owned()));
+                STANDARD.encode(&letter.original)
+            }
+        };
+        Self { body, attributes }
+    }
+
+    /// As SQS counts: the body, and of each attribute its name, its type and its value.
+    fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + STRING_TYPE.len() + value.len());
+        self.body.len() + attributes.sum::<usize>()
+    }
+
+    fn entry(
+        &self,
+        at: usize,
+        is_fifo: bool,
+    ) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
+        let mut entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&self.body);
+        for (name, value) in &self.attributes {
+            let value = MessageAttributeValue::builder().data_type(STRING_TYPE).string_value(value).build()?;
+            entry = entry.message_attributes(*name, value);
+        }
+        if is_fifo {
+            // Letters are in no order among themselves; each is sent once, whatever its content.
+            entry = entry.message_group_id("tributary").message_deduplication_id(uuid::Uuid::new_v4().to_string());
+        }
+        entry.build()
+    }
+}
+
+fn all(batch: &[(usize, Posted)], error: &CallError) -> Vec<(usize, Result<(), StoreError>)> {
+    batch.iter().map(|(at, _)| (*at, Err(StoreError::Call(error.clone())))).collect()
+}
+
+/// The characters that SQS carries: `#x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF`.
+fn is_carried(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+}
+
+fn rfc3339(at: SystemTime) -> Option<String> {
+    OffsetDateTime::from(at).format(&Rfc3339).ok()
+}

@@ -1,0 +1,196 @@
+//! The stage: claims what came in and sorts it by the ledger's answers.
+
+use std::{sync::Arc, time::Duration};
+
+use bytestring::ByteString;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::{Claim, Claimed, Claiming, Duplicate, Key, Ledger, Token};
+use crate::{
+    event::{ContentHash, IdentifiedEvent},
+    failure::{CallError, Reason, Rejection},
+    gate::{Cause, Gate},
+    receive::Delivery,
+    settle::Proof,
+};
+
+/// What is to be claimed: an event, or the reason why it is none.
+pub struct Candidate {
+    /// The event's declared id, or its place: `<message id>#<position>`.
+    pub id: ByteString,
+    /// Of the event, or of the bytes that are none.
+    pub content_hash: ContentHash,
+    /// What becomes of it once it is claimed.
+    pub event: Result<IdentifiedEvent, Rejection>,
+    /// How often the ledger said that it is in other hands.
+    pub asked: u32,
+}
+
+/// The deliveries that this worker has claimed, and those that it must ask about again.
+#[derive(Default)]
+pub struct Won {
+    /// Claimed events. Next: map.
+    pub events: Vec<Delivery<IdentifiedEvent>>,
+    /// Claimed rejections. Next: dead letter.
+    pub rejected: Vec<Delivery<Rejection>>,
+    /// In other hands.
+    pub held: Vec<Delivery<Candidate>>,
+}
+
+/// Claims in one ledger.
+pub struct Dedupe {
+    ledger: Arc<dyn Ledger>,
+    lease: Duration,
+    gate: Arc<Gate>,
+    next_token: Box<dyn Fn() -> Token + Send + Sync>,
+}
+
+impl Dedupe {
+    /// Claims for `lease` in `ledger`; closes `gate` while the ledger does not answer.
+    pub fn new(ledger: Arc<dyn Ledger>, lease: Duration, gate: Arc<Gate>) -> Self {
+        Self { ledger, lease, gate, next_token: Box::new(Token::source()) }
+    }
+
+    /// Claims each candidate. What the ledger knows as settled is acked here; while the ledger does not answer,
+    /// everything counts as held: nothing is dropped, nothing is published unclaimed.
+    pub async fn claim(&self, candidates: Vec<Delivery<Candidate>>) -> Won {
+        let mut won = Won::default();
+        let mut conflicts = Vec::new();
+        for (delivery, answer) in self.ask(candidates, &mut won).await {
+            if let Some(conflict) = self.sort(delivery, answer, &mut won) {
+                conflicts.push(conflict);
+            }
+        }
+        // A conflict is claimed under a key of its own: the id itself belongs to the published event.
+        for (delivery, answer) in self.ask(conflicts, &mut won).await {
+            if let Some(conflict) = self.sort(delivery, answer, &mut won) {
+                conflict_of_conflict(conflict);
+            }
+        }
+        won
+    }
+
+    /// Claims again what this delivery has claimed. `false`: it is in other hands or settled, and was returned.
+    pub async fn renew<E>(&self, deliveries: Vec<Delivery<E>>) -> Vec<Delivery<E>> {
+        let wishes: Vec<_> = deliveries.iter().filter_map(|delivery| delivery.receipt.claim().map(renewal)).collect();
+        if wishes.len() != deliveries.len() {
+            return Vec::new();
+        }
+        let Ok(answers) = self.call(&wishes).await else { return Vec::new() };
+        let lease_until = Instant::now() + self.lease;
+        let mut ours = Vec::with_capacity(deliveries.len());
+        for ((mut delivery, answer), wish) in deliveries.into_iter().zip(answers).zip(wishes) {
+            match answer {
+                Claim::Won => {
+                    delivery.receipt.holds(claimed(wish, lease_until));
+                    ours.push(delivery);
+                }
+                Claim::AlreadyPublished { content_hash } if content_hash == wish.content_hash => {
+                    delivery.receipt.forget_claim();
+                    delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
+                }
+                _ => delivery.receipt.forget_claim(),
+            }
+        }
+        ours
+    }
+
+    async fn ask(
+        &self,
+        candidates: Vec<Delivery<Candidate>>,
+        won: &mut Won,
+    ) -> Vec<(Delivery<Candidate>, (Claiming, Claim))> {
+        if candidates.is_empty() {
+            return Vec::new();
+        }
+        let wishes: Vec<_> = candidates.iter().map(|delivery| self.wish(delivery)).collect();
+        match self.call(&wishes).await {
+            Ok(answers) => candidates.into_iter().zip(wishes.into_iter().zip(answers)).collect(),
+            Err(_) => {
+                won.held.extend(candidates);
+                Vec::new()
+            }
+        }
+    }
+
+    async fn call(&self, wishes: &[Claiming]) -> Result<Vec<Claim>, CallError> {
+        match self.ledger.claim(wishes, self.lease).await {
+            Ok(answers) => {
+                assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
+                self.gate.open(&Cause::Ledger);
+                Ok(answers)
+            }
+            Err(error) => {
+                warn!(stage = "dedupe", code = error.code(), %error, "could not claim, will ask again");
+                self.gate.close(Cause::Ledger, format!("the ledger does not answer: {error}"));
+                Err(error)
+            }
+        }
+    }
+
+    fn wish(&self, delivery: &Delivery<Candidate>) -> Claiming {
+        Claiming {
+            key: Key { destination: delivery.receipt.destination().into(), id: delivery.event.id.clone() },
+            token: (self.next_token)(),
+            content_hash: delivery.event.content_hash,
+            is_redriven: delivery.origin.is_redriven,
+        }
+    }
+
+    /// Gives a conflict back to the caller; everything else finds its place.
+    fn sort(
+        &self,
+        mut delivery: Delivery<Candidate>,
+        (wish, answer): (Claiming, Claim),
+        won: &mut Won,
+    ) -> Option<Delivery<Candidate>> {
+        match answer {
+            Claim::Won => {
+                delivery.receipt.holds(claimed(wish, Instant::now() + self.lease));
+                let (candidate, rest) = delivery.take();
+                match candidate.event {
+                    Ok(event) => won.events.push(rest.with(event)),
+                    Err(rejection) => won.rejected.push(rest.with(rejection)),
+                }
+            }
+            Claim::AlreadyPublished { content_hash } if content_hash != delivery.event.content_hash => {
+                return Some(delivery.map(|candidate| conflict(candidate, content_hash)));
+            }
+            Claim::AlreadyPublished { .. } | Claim::AlreadyDeadLettered => {
+                delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
+            }
+            Claim::HeldElsewhere { .. } => won.held.push(delivery),
+        }
+        None
+    }
+}
+
+fn claimed(wish: Claiming, lease_until: Instant) -> Claimed {
+    let Claiming { key, token, content_hash, is_redriven } = wish;
+    Claimed { key, token, content_hash, is_redriven, lease_until }
+}
+
+fn renewal(claim: &Claimed) -> Claiming {
+    let Claimed { key, token, content_hash, is_redriven, .. } = claim.clone();
+    Claiming { key, token, content_hash, is_redriven }
+}
+
+/// The same id with other content: possibly tampering, so it is neither dropped nor published.
+fn conflict(candidate: Candidate, published: ContentHash) -> Candidate {
+    let came = candidate.content_hash;
+    Candidate {
+        id: format!("{}\u{0}conflict\u{0}{came}", candidate.id).into(),
+        content_hash: came,
+        event: Err(Rejection::new(
+            Reason::IdConflict,
+            format!("this id was published before with other content: SHA-256 {published} then, {came} now"),
+        )),
+        asked: candidate.asked,
+    }
+}
+
+/// Cannot happen: the key holds the content hash. Returned rather than lost if it ever does.
+fn conflict_of_conflict(delivery: Delivery<Candidate>) {
+    delivery.receipt.return_after(Duration::from_mins(1));
+}

@@ -1,0 +1,64 @@
+//! The waiting room: deliveries whose event is in other hands.
+//!
+//! In: deliveries that could not be claimed. Out: the same, when it is time to ask the ledger again. They wait here,
+//! kept alive by the source, instead of on the queue: giving them back would use up their `maxReceiveCount` for
+//! somebody else's slowness.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Candidate, Dedupe, Won};
+use crate::{intervals::jittered, receive::Delivery};
+
+/// How often the room looks who is due.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The longest wait before the ledger is asked again.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+type Waiting = Vec<(Instant, Delivery<Candidate>)>;
+
+/// Runs until `held` is closed and nobody waits, or until `give_up`, when all that wait are returned. What is
+/// claimed goes to `proceed`; what is still in other hands comes back from it.
+pub async fn wait(
+    dedupe: &Dedupe,
+    mut held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
+    give_up: CancellationToken,
+    proceed: impl Fn(Won) -> Vec<Delivery<Candidate>>,
+) {
+    let mut waiting = Waiting::new();
+    let mut is_open = true;
+    while is_open || !waiting.is_empty() {
+        tokio::select! {
+            () = give_up.cancelled() => return,
+            came = held.recv(), if is_open => match came {
+                Some(delivery) => enter(&mut waiting, delivery),
+                None => is_open = false,
+            },
+            () = sleep(LOOK_EVERY), if !waiting.is_empty() => {
+                let due = take_due(&mut waiting);
+                for delivery in proceed(dedupe.claim(due).await) {
+                    enter(&mut waiting, delivery);
+                }
+            }
+        }
+    }
+}
+
+fn enter(waiting: &mut Waiting, mut delivery: Delivery<Candidate>) {
+    let wait = LOOK_EVERY.saturating_mul(1 << delivery.event.asked.min(10)).min(LONGEST_WAIT);
+    delivery.event.asked += 1;
+    waiting.push((Instant::now() + jittered(wait), delivery));
+}
+
+/// Past its deadline the message is somebody else's: dropping the receipt returns it.
+fn take_due(waiting: &mut Waiting) -> Vec<Delivery<Candidate>> {
+    let now = Instant::now();
+    let is_due = |entry: &mut (Instant, Delivery<Candidate>)| entry.0 <= now;
+    let due = waiting.extract_if(.., is_due).map(|(_, delivery)| delivery);
+    due.filter(|delivery| delivery.origin.deadline.at() > now).collect()
+}

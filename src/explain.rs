@@ -1,0 +1,1 @@
+//! What every stage would say to one message.

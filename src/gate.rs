@@ -1,0 +1,148 @@
+//! Whether intake may go on, and if not, why.
+//!
+//! A closed gate leaves messages on the queue, where they are safe, instead of taking them in and giving them back,
+//! which would use up the queue's `maxReceiveCount` for our own mistake.
+
+use std::{collections::BTreeMap, fmt};
+
+use tokio::sync::watch;
+use tracing::{error, info};
+
+/// What can close the gate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The source answers that we are misconfigured.
+    Source,
+    /// The ledger does not answer.
+    Ledger,
+    /// Dead letters cannot be stored.
+    DeadLetters,
+    /// So many dead letters in a row that our own mistake is the likelier reason.
+    Breaker,
+    /// This destination answers that we are misconfigured.
+    Destination(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source => f.write_str("source"),
+            Self::Ledger => f.write_str("ledger"),
+            Self::DeadLetters => f.write_str("dead_letters"),
+            Self::Breaker => f.write_str("breaker"),
+            Self::Destination(name) => write!(f, "destination {name}"),
+        }
+    }
+}
+
+/// Open while nothing closes it. Shared by all stages.
+#[derive(Debug)]
+pub struct Gate {
+    closed_by: watch::Sender<BTreeMap<Cause, String>>,
+    destinations: usize,
+}
+
+impl Gate {
+    /// An open gate before this many destinations.
+    pub fn new(destinations: usize) -> Self {
+        Self { closed_by: watch::Sender::new(BTreeMap::new()), destinations }
+    }
+
+    /// Closes the gate for `cause`; `why` names the cure.
+    pub fn close(&self, cause: Cause, why: impl Into<String>) {
+        let why = why.into();
+        self.closed_by.send_if_modified(|causes| {
+            if !causes.contains_key(&cause) {
+                error!(%cause, why, "paused until this is cured");
+            }
+            causes.insert(cause.clone(), why.clone()).as_ref() != Some(&why)
+        });
+    }
+
+    /// `cause` is cured.
+    pub fn open(&self, cause: &Cause) {
+        self.closed_by.send_if_modified(|causes| {
+            let was_closed = causes.remove(cause).is_some();
+            if was_closed {
+                info!(%cause, "resumed");
+            }
+            was_closed
+        });
+    }
+
+    /// Whether `cause` keeps the gate closed.
+    pub fn is_closed_by(&self, cause: &Cause) -> bool {
+        self.closed_by.borrow().contains_key(cause)
+    }
+
+    /// Everything that is wrong now, for readiness: one broken destination of several is not ready either.
+    pub fn causes(&self) -> BTreeMap<Cause, String> {
+        self.closed_by.borrow().clone()
+    }
+
+    /// Waits until messages may be taken in. The source itself is no reason to wait: asking it is how we learn
+    /// that it is cured.
+    pub async fn passable(&self) {
+        let mut causes = self.closed_by.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        drop(causes.wait_for(|causes| self.lets_pass(causes)).await);
+    }
+
+    /// Whether messages may be taken in now.
+    pub fn is_passable(&self) -> bool {
+        self.lets_pass(&self.closed_by.borrow())
+    }
+
+    /// Waits until `cause` no longer closes the gate.
+    pub async fn cured(&self, cause: &Cause) {
+        let mut causes = self.closed_by.subscribe();
+        drop(causes.wait_for(|causes| !causes.contains_key(cause)).await);
+    }
+
+    /// Waits until `cause` closes the gate.
+    pub async fn caused(&self, cause: &Cause) {
+        let mut causes = self.closed_by.subscribe();
+        drop(causes.wait_for(|causes| causes.contains_key(cause)).await);
+    }
+
+    /// One broken destination must not block the others: only when none is left is there nothing to take in for.
+    fn lets_pass(&self, causes: &BTreeMap<Cause, String>) -> bool {
+        let broken = causes.keys().filter(|cause| matches!(cause, Cause::Destination(_))).count();
+        let stopped = causes.keys().any(|c| matches!(c, Cause::Ledger | Cause::DeadLetters | Cause::Breaker));
+        !stopped && (broken == 0 || broken < self.destinations)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    async fn lets_pass(gate: &Gate) -> bool {
+        timeout(Duration::from_millis(1), gate.passable()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_broken_destination_of_two_leaves_the_gate_passable_but_not_ready() {
+        let gate = Gate::new(2);
+        gate.close(Cause::Destination("a".into()), "channel not found");
+        assert!(lets_pass(&gate).await);
+        assert_eq!(gate.causes().len(), 1);
+        gate.close(Cause::Destination("b".into()), "channel not found");
+        assert!(!lets_pass(&gate).await);
+        gate.open(&Cause::Destination("a".into()));
+        assert!(lets_pass(&gate).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_ledger_closes_the_gate_for_everyone() {
+        let gate = Gate::new(2);
+        gate.close(Cause::Ledger, "table not found");
+        assert!(!lets_pass(&gate).await);
+        gate.open(&Cause::Ledger);
+        assert!(lets_pass(&gate).await);
+    }
+}

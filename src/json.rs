@@ -1,0 +1,272 @@
+//! Finding one's way in JSON text that `serde_json` has already found well-formed.
+//!
+//! In: such text. Out: slices of it. What is JSON is decided by [`well_formed`], that is by `serde_json`; the
+//! rest of this file only looks for where values begin and end, so that they can travel as they were received.
+//! On text that is not well-formed the answers are wrong, but nothing panics and nothing runs for ever.
+
+use std::borrow::Cow;
+
+use bytestring::ByteString;
+use serde_json::{error::Category, value::RawValue};
+
+use crate::{
+    event::Member,
+    failure::{Reason, Rejection},
+};
+
+/// Refuses what is not exactly one JSON value. Lone surrogates and duplicate keys pass: they are looked for by
+/// the walk that reads strings and keys.
+pub(crate) fn well_formed(text: &str) -> Result<(), Rejection> {
+    let Err(error) = serde_json::from_str::<&RawValue>(text) else { return Ok(()) };
+    // The error's own text can quote the input; its position cannot.
+    let what = if error.classify() == Category::Eof { "the text ends too early" } else { "not JSON" };
+    let place = format!("{what}: line {}, column {}", error.line(), error.column());
+    Err(Rejection::new(Reason::NotJson, place))
+}
+
+/// Stands somewhere in well-formed text and moves from value to value.
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+/// What stands between the quotes of a string.
+#[derive(Clone, Copy)]
+pub(crate) struct Quoted<'a> {
+    /// With its escapes, without the quotes.
+    pub(crate) inner: &'a str,
+    /// With the quotes.
+    pub(crate) json: &'a str,
+    /// Whether there is any escape in it.
+    pub(crate) is_escaped: bool,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Bytes passed so far.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Passes white space and looks at the next byte: 0 at the end, which no JSON value begins with.
+    pub(crate) fn peek(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(&byte) = bytes.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return byte;
+            }
+            self.at += 1;
+        }
+        0
+    }
+
+    /// Passes the next byte if it is this one.
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == byte;
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// Passes a string; the cursor stands on its first quote.
+    pub(crate) fn string(&mut self) -> Quoted<'a> {
+        let start = self.at;
+        let is_escaped = self.pass_string();
+        let json = self.since(start);
+        let inner = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
+        Quoted { inner, json, is_escaped }
+    }
+
+    /// Passes a number, `true`, `false` or `null`.
+    pub(crate) fn scalar(&mut self) -> &'a str {
+        let start = self.at;
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let is_end = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
+        // At least one byte, so that every loop around this ends.
+        self.at += rest.iter().position(is_end).unwrap_or(rest.len()).max(1);
+        self.since(start)
+    }
+
+    /// Passes a value of any kind.
+    pub(crate) fn value(&mut self) -> &'a str {
+        match self.peek() {
+            b'"' => self.string().json,
+            b'{' | b'[' => {
+                let start = self.at;
+                self.pass_container();
+                self.since(start)
+            }
+            _ => self.scalar(),
+        }
+    }
+
+    fn pass_container(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        while let Some(&byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.pass_string();
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            self.at += 1;
+            if depth == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Answers whether the string has escapes.
+    fn pass_string(&mut self) -> bool {
+        let bytes = self.text.as_bytes();
+        let mut is_escaped = false;
+        self.at += 1;
+        while let Some(&byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    break;
+                }
+                b'\\' => {
+                    is_escaped = true;
+                    self.at += 2;
+                }
+                _ => self.at += 1,
+            }
+        }
+        is_escaped
+    }
+
+    /// What was passed since the cursor stood at `start`.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+}
+
+/// The elements of an array, one after the other; nothing for any other value.
+pub(crate) fn elements(text: &str) -> impl Iterator<Item = &str> {
+    let mut cursor = Cursor::new(text);
+    let mut is_open = cursor.eat(b'[');
+    std::iter::from_fn(move || {
+        if !is_open || matches!(cursor.peek(), b']' | 0) {
+            is_open = false;
+            return None;
+        }
+        let element = cursor.value();
+        cursor.eat(b',');
+        Some(element)
+    })
+}
+
+/// The members of an object, in the order received; `None` for any other value.
+pub(crate) fn members(text: &ByteString) -> Option<Vec<Member>> {
+    let mut cursor = Cursor::new(text);
+    if !cursor.eat(b'{') {
+        return None;
+    }
+    let mut members = Vec::with_capacity(8);
+    while cursor.peek() == b'"' {
+        let key = cursor.string();
+        cursor.eat(b':');
+        let json = text.slice_ref(cursor.value());
+        members.push(Member { key: own(text, key)?, json });
+        cursor.eat(b',');
+    }
+    Some(members)
+}
+
+/// The decoded string as a slice of `text` where it has no escapes; `None` where half a surrogate pair is in it.
+pub(crate) fn own(text: &ByteString, quoted: Quoted<'_>) -> Option<ByteString> {
+    if quoted.is_escaped {
+        return serde_json::from_str::<String>(quoted.json).ok().map(ByteString::from);
+    }
+    Some(text.slice_ref(quoted.inner))
+}
+
+/// The decoded text of a JSON string; `None` for any other value.
+pub(crate) fn text(json: &str) -> Option<Cow<'_, str>> {
+    if !json.starts_with('"') {
+        return None;
+    }
+    let quoted = Cursor::new(json).string();
+    if quoted.is_escaped {
+        return serde_json::from_str::<String>(json).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(quoted.inner))
+}
+
+/// As [`text`], sharing the memory of `json` where possible.
+pub(crate) fn shared_text(json: &ByteString) -> Option<ByteString> {
+    if !json.starts_with('"') {
+        return None;
+    }
+    own(json, Cursor::new(json).string())
+}
+
+/// A string as JSON text.
+pub(crate) fn quote(text: &str) -> ByteString {
+    let mut json = String::with_capacity(text.len() + 2);
+    push_quoted(&mut json, text);
+    ByteString::from(json)
+}
+
+/// Writes a string as JSON text.
+pub(crate) fn push_quoted(out: &mut String, text: &str) {
+    out.push('"');
+    let mut clean = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if is_plain(byte) {
+            continue;
+        }
+        out.push_str(text.get(clean..at).unwrap_or_default());
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            _ => {
+                out.push_str("\\u00");
+                out.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+                out.push(char::from_digit(u32::from(byte & 0xf), 16).unwrap_or('0'));
+            }
+        }
+        clean = at + 1;
+    }
+    out.push_str(text.get(clean..).unwrap_or_default());
+    out.push('"');
+}
+
+/// How many bytes [`push_quoted`] writes.
+pub(crate) fn quoted_bytes(text: &str) -> usize {
+    let extra = |byte: u8| match byte {
+        byte if is_plain(byte) => 0,
+        b'"' | b'\\' => 1,
+        _ => 5,
+    };
+    2 + text.len() + text.bytes().map(extra).sum::<usize>()
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+/// The same value without the white space between its parts.
+pub(crate) fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut cursor = Cursor::new(json);
+    loop {
+        match cursor.peek() {
+            0 => return out,
+            b'"' => out.push_str(cursor.string().json),
+            byte @ (b'{' | b'}' | b'[' | b']' | b':' | b',') => {
+                cursor.eat(byte);
+                out.push(char::from(byte));
+            }
+            _ => out.push_str(cursor.scalar()),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! One file for each format that can be mapped. In: an `IdentifiedEvent`. Out: the fields of `EventData`.
+
+pub(super) mod cloudtrail;
+pub(super) mod lake;

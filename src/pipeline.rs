@@ -1,0 +1,286 @@
+//! The spine: read this file from top to bottom to see one event's whole life.
+//!
+//! In: the adapters and the numbers of one worker. Out: every message that the source gave, settled.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use sha2::{Digest, Sha256};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    breaker::Breaker,
+    checksum::checksum,
+    config::{BreakerConfig, Oversize},
+    dead_letter::{DeadLetter, DeadLetters},
+    decode::{Decoded, decode, unwrap_base64},
+    dedupe::{Candidate, Dedupe, Ledger, Won, waiting},
+    event::{ContentHash, IdentifiedEvent, ReadyEvent},
+    failure::Rejection,
+    flow::Flow,
+    gate::{Cause, Gate},
+    identify::{Format, identify},
+    map::map,
+    metrics::Metrics,
+    publish::{Destination, Lane, LaneSettings},
+    receive::{Delivery, Message, Origin, Source, intake::Intake, intake::Received},
+    room::Room,
+    settle::{MessageReceipt, Settler},
+    tasks::joined,
+    validate::validate,
+};
+
+/// One destination and the numbers of its lane.
+pub struct LaneParts {
+    /// The numbers.
+    pub settings: LaneSettings,
+    /// The adapter.
+    pub destination: Arc<dyn Destination>,
+    /// Every event's `recipientAccountId`.
+    pub account: String,
+    /// What becomes of optional fields that break the schema.
+    pub oversize: Oversize,
+}
+
+/// What one worker is made of.
+pub struct Pipeline {
+    /// Where messages come from.
+    pub source: Arc<dyn Source>,
+    /// Who knows what was settled.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where rejected events go.
+    pub letters: Arc<dyn DeadLetter>,
+    /// Where events go.
+    pub lanes: Vec<LaneParts>,
+    /// The format of all events, or told by content.
+    pub format: Option<Format>,
+    /// How long a claim holds.
+    pub lease: Duration,
+    /// Most bytes under way.
+    pub max_in_flight_bytes: usize,
+    /// Most polls in flight.
+    pub receivers_max: usize,
+    /// When so many dead letters look like our own mistake.
+    pub breaker: BreakerConfig,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// What can stop intake; shared with readiness.
+    pub gate: Arc<Gate>,
+}
+
+/// How a worker is ended.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// Take nothing more in; finish what is here.
+    pub stop: CancellationToken,
+    /// Finish nothing more: give back what is left.
+    pub give_up: CancellationToken,
+}
+
+impl Pipeline {
+    /// Runs until `stop` and everything taken in is settled. Each loop ends when the one before it has ended.
+    pub async fn run(self, ending: Ending) {
+        let (to_settler, settlements) = mpsc::unbounded_channel();
+        let (to_dead_letters, rejected) = mpsc::unbounded_channel();
+        let (to_waiting, held) = mpsc::unbounded_channel();
+        let room = Room::new(self.max_in_flight_bytes);
+        let breaker = Breaker::new(self.breaker.clone(), self.gate.clone());
+        let dedupe = Arc::new(Dedupe::new(self.ledger.clone(), self.lease, self.gate.clone()));
+        let settler = Settler {
+            source: self.source.clone(),
+            ledger: self.ledger.clone(),
+            breaker: breaker.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let letters = DeadLetters {
+            letters: self.letters.clone(),
+            gate: self.gate.clone(),
+            breaker: breaker.clone(),
+            metrics: self.metrics.clone(),
+        };
+
+        let mut loops = JoinSet::new();
+        let mut to_lanes = Vec::new();
+        for parts in self.lanes {
+            let (to_lane, ready) = mpsc::unbounded_channel();
+            let metrics = self.metrics.lane(&parts.settings.name);
+            let flow = self.metrics.flow(&parts.settings.name);
+            to_lanes.push(ToLane { flow, to_lane, account: parts.account, oversize: parts.oversize });
+            let lane = Lane::new(
+                parts.settings,
+                parts.destination,
+                dedupe.clone(),
+                to_dead_letters.clone(),
+                self.gate.clone(),
+                ending.stop.clone(),
+                metrics,
+            );
+            loops.spawn(Arc::new(lane).run(ready, ending.give_up.clone()));
+        }
+        let stages = Arc::new(Stages {
+            dedupe,
+            lanes: to_lanes,
+            rejected_early: self.metrics.flow("none"),
+            to_dead_letters,
+            format: self.format,
+        });
+        let intake = Intake {
+            source: self.source.clone(),
+            room: room.clone(),
+            gate: self.gate.clone(),
+            to_settler,
+            process: {
+                let stages = stages.clone();
+                Arc::new(move |received| {
+                    let (stages, to_waiting) = (stages.clone(), to_waiting.clone());
+                    Box::pin(async move {
+                        for delivery in stages.process(received).await {
+                            // The waiting room outlives intake; after giving up, dropping returns the delivery.
+                            drop(to_waiting.send(delivery));
+                        }
+                    })
+                })
+            },
+            receivers_max: self.receivers_max,
+            metrics: self.metrics.clone(),
+        };
+        loops.spawn(intake.run(ending.stop.clone()));
+        loops.spawn(stages.wait(held, ending.give_up.clone()));
+        loops.spawn(letters.run(rejected, ending.give_up.clone()));
+        loops.spawn(settler.run(settlements));
+
+        let observe = observe(&self.metrics, &room, &self.gate, &*self.ledger);
+        let all_ended = async { while let Some(ended) = loops.join_next().await { joined(Some(ended)); } };
+        tokio::select! {
+            () = all_ended => {}
+            () = self.source.keep_alive() => {}
+            () = breaker.run() => {}
+            () = observe => {}
+        }
+    }
+}
+
+/// The way to one lane.
+struct ToLane {
+    flow: Arc<Flow>,
+    to_lane: mpsc::UnboundedSender<Delivery<ReadyEvent>>,
+    account: String,
+    oversize: Oversize,
+}
+
+/// Stages 2 to 7.
+struct Stages {
+    dedupe: Arc<Dedupe>,
+    lanes: Vec<ToLane>,
+    /// Counts what is rejected before a destination is known.
+    rejected_early: Arc<Flow>,
+    to_dead_letters: mpsc::UnboundedSender<Delivery<Rejection>>,
+    format: Option<Format>,
+}
+
+impl Stages {
+    /// Takes messages apart, claims their events and sends each on its way. Returns those in other hands.
+    async fn process(&self, received: Received) -> Vec<Delivery<Candidate>> {
+        let candidates = received.into_iter().flat_map(|(message, receipt)| self.candidates(message, receipt)).collect();
+        self.proceed(self.dedupe.claim(candidates).await)
+    }
+
+    /// Stages 2 and 3: one candidate for each event and destination.
+    fn candidates(&self, message: Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
+        let decoded = match unwrap_base64(&message) {
+            Ok(body) => decode(body),
+            Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
+        };
+        let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
+        for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
+            let origin = origin(&message, position, &original);
+            match event.and_then(|raw| identify(raw, self.format)) {
+                Ok(event) => {
+                    for lane in &self.lanes {
+                        let candidate = Candidate {
+                            id: event.id.declared.clone(),
+                            content_hash: event.raw.content_hash,
+                            event: Ok(event.clone()),
+                            asked: 0,
+                        };
+                        let receipt = receipt.share(&lane.flow);
+                        candidates.push(Delivery { event: candidate, origin: origin.clone(), receipt });
+                    }
+                }
+                Err(rejection) => {
+                    let candidate = Candidate {
+                        id: place(&origin),
+                        content_hash: ContentHash(Sha256::digest(&original).into()),
+                        event: Err(rejection),
+                        asked: 0,
+                    };
+                    let receipt = receipt.share(&self.rejected_early);
+                    candidates.push(Delivery { event: candidate, origin, receipt });
+                }
+            }
+        }
+        candidates
+    }
+
+    /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
+    fn proceed(&self, won: Won) -> Vec<Delivery<Candidate>> {
+        for delivery in won.events {
+            let Some(lane) = self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
+            else {
+                continue;
+            };
+            match ready(&delivery.event, lane) {
+                // A lane outlives the stages before it; if it does not, dropping returns the delivery.
+                Ok(event) => drop(lane.to_lane.send(delivery.map(|_| event))),
+                Err(rejection) => self.reject(delivery.map(|_| rejection)),
+            }
+        }
+        won.rejected.into_iter().for_each(|delivery| self.reject(delivery));
+        won.held
+    }
+
+    fn reject(&self, delivery: Delivery<Rejection>) {
+        drop(self.to_dead_letters.send(delivery));
+    }
+
+    async fn wait(self: Arc<Self>, held: mpsc::UnboundedReceiver<Delivery<Candidate>>, give_up: CancellationToken) {
+        waiting::wait(&self.dedupe, held, give_up, |won| self.proceed(won)).await;
+    }
+}
+
+/// Stages 5 to 7 for one event.
+fn ready(event: &IdentifiedEvent, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
+    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).and_then(checksum)
+}
+
+fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {
+    Origin {
+        message_id: message.handle.message_id.clone(),
+        position,
+        original: original.clone(),
+        attempt: message.attempt,
+        sent_at: message.sent_at,
+        deadline: message.deadline.clone(),
+        is_redriven: message.is_redriven,
+    }
+}
+
+/// The key of an event that has no usable id.
+fn place(origin: &Origin) -> ByteString {
+    format!("{}#{}", origin.message_id, origin.position).into()
+}
+
+/// Numbers that nobody's action sets: looked at every second.
+async fn observe(metrics: &Metrics, room: &Room, gate: &Gate, ledger: &dyn Ledger) {
+    metrics.process.in_flight_bytes_max.set(room.bytes_max() as f64);
+    loop {
+        metrics.process.in_flight_bytes.set(room.taken() as f64);
+        metrics.process.ledger_entries.set(ledger.entries().unwrap_or(0) as f64);
+        metrics.process.breaker_open.set(f64::from(u8::from(gate.is_closed_by(&Cause::Breaker))));
+        metrics.process.ready.set(f64::from(u8::from(gate.causes().is_empty())));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        metrics.run_upkeep();
+    }
+}

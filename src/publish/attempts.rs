@@ -1,0 +1,155 @@
+//! Carries one batch through as many calls as it takes until each of its deliveries has left for the settler or the
+//! dead letters.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, warn};
+
+use super::{Lane, Published, Verdict};
+use crate::{
+    batch::Batch,
+    event::ReadyEvent,
+    failure::{CallError, Reason, Rejection},
+    intervals::Intervals,
+    receive::Delivery,
+    settle::Proof,
+};
+
+/// Tries of one event that the destination puts off again and again while its neighbours pass. Then the message is
+/// given back, and the queue's own redrive policy has the last word.
+const TRIES_MAX: u32 = 10;
+/// How long such a message stays away.
+const PUT_OFF_FOR: Duration = Duration::from_mins(1);
+
+/// An event of the batch and how often the destination has put it off.
+struct Trying {
+    delivery: Delivery<ReadyEvent>,
+    tries: u32,
+}
+
+/// What is left of a batch, as the requests that it will be tried in next. More than one after a request had to be
+/// cut in two to find the guilty event.
+struct Attempts<'a> {
+    lane: &'a Lane,
+    requests: Vec<Vec<Trying>>,
+    calls: Intervals,
+    operators: Intervals,
+}
+
+/// Runs until nothing of `batch` is left. Dropped before that, it returns what is left.
+pub(super) async fn publish(lane: &Lane, batch: Batch) {
+    let request = batch.into_iter().map(|delivery| Trying { delivery, tries: 0 }).collect();
+    let mut attempts = Attempts {
+        lane,
+        requests: vec![request],
+        calls: Intervals::for_calls(),
+        operators: Intervals::for_operators(),
+    };
+    while let Some(request) = attempts.requests.pop() {
+        let sendable = attempts.still_ours(request).await;
+        if !sendable.is_empty() {
+            attempts.call(sendable).await;
+        }
+    }
+}
+
+impl Attempts<'_> {
+    /// Returns what could not be settled before its deadline, and renews claims that would end during the call.
+    async fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
+        let call_ends = Instant::now() + self.lane.settings.request_timeout;
+        let (in_time, late): (Vec<_>, Vec<_>) =
+            request.into_iter().partition(|trying| trying.delivery.origin.deadline.at() > call_ends);
+        if !late.is_empty() {
+            debug!(stage = "publish", events = late.len(), "returned, their messages are about to be delivered again");
+        }
+        drop(late);
+        let (ours, ending): (Vec<_>, Vec<_>) =
+            in_time.into_iter().partition(|trying| lease_until(trying).is_some_and(|until| until > call_ends));
+        if ending.is_empty() {
+            return ours;
+        }
+        let (tries, deliveries): (Vec<_>, Vec<_>) =
+            ending.into_iter().map(|trying| (trying.tries, trying.delivery)).unzip();
+        let most_tries = tries.into_iter().max().unwrap_or(0);
+        let renewed = self.lane.dedupe.renew(deliveries).await;
+        let renewed = renewed.into_iter().map(|delivery| Trying { delivery, tries: most_tries });
+        ours.into_iter().chain(renewed).collect()
+    }
+
+    async fn call(&mut self, request: Vec<Trying>) {
+        self.lane.pace.turn().await;
+        let answer = self.lane.put(&request.iter().map(|trying| &trying.delivery.event).collect::<Vec<_>>()).await;
+        match answer {
+            Ok(verdicts) => self.sort(request, verdicts).await,
+            Err(CallError::Transient { code, message }) => {
+                warn!(stage = "publish", destination = self.lane.name(), %code, message, events = request.len(),
+                    "could not publish, will try again");
+                self.requests.push(request);
+                sleep(self.calls.next_interval()).await;
+            }
+            Err(CallError::Misconfigured { message, .. }) => {
+                self.requests.push(request);
+                self.lane.pause(&message);
+                if self.lane.wait_for_cure(self.operators.next_interval()).await.is_break() {
+                    self.requests.clear();
+                }
+            }
+            Err(CallError::BadRequest { code, message }) => self.bisect(request, &code, &message),
+        }
+    }
+
+    /// The whole request was refused and the answer does not say for which event: two smaller requests will.
+    fn bisect(&mut self, mut request: Vec<Trying>, code: &str, message: &str) {
+        warn!(stage = "publish", destination = self.lane.name(), code, message, events = request.len(),
+            "request refused as a whole");
+        if request.len() > 1 {
+            let second_half = request.split_off(request.len() / 2);
+            self.requests.extend([second_half, request]);
+        } else if let Some(guilty) = request.pop() {
+            self.refuse(guilty, code);
+        }
+    }
+
+    async fn sort(&mut self, request: Vec<Trying>, verdicts: Vec<Verdict>) {
+        assert_eq!(request.len(), verdicts.len(), "a destination gives a verdict for each event");
+        self.lane.resume();
+        self.operators.reset();
+        let mut again = Vec::new();
+        for (mut trying, verdict) in request.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Accepted { receipt } => {
+                    trying.delivery.receipt.ack(Proof::Published(Published { receipt }));
+                    continue;
+                }
+                Verdict::Refused { code } => {
+                    self.refuse(trying, &code);
+                    continue;
+                }
+                Verdict::TryAgain { .. } | Verdict::Unknown => trying.tries += 1,
+            }
+            if trying.tries < TRIES_MAX {
+                again.push(trying);
+            } else {
+                trying.delivery.receipt.return_after(PUT_OFF_FOR);
+            }
+        }
+        if again.is_empty() {
+            self.calls.reset();
+        } else {
+            self.requests.push(again);
+            sleep(self.calls.next_interval()).await;
+        }
+    }
+
+    fn refuse(&self, trying: Trying, code: &str) {
+        let rejection = Rejection::new(Reason::Refused, format!("the lake refused the event: {code}"));
+        if self.lane.rejected.send(trying.delivery.map(|_| rejection)).is_err() {
+            error!(stage = "publish", "the dead-letter stage ended before its lanes; the event was returned");
+        }
+    }
+}
+
+fn lease_until(trying: &Trying) -> Option<Instant> {
+    trying.delivery.receipt.claim().map(|claim| claim.lease_until)
+}

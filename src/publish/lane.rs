@@ -1,0 +1,188 @@
+//! One destination's own way: its batcher, its calls, its budget and its pause, so that a broken channel never blocks
+//! another.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Destination, Verdict, attempts, pace::Pace};
+use crate::{
+    batch::{Batch, Batcher},
+    dedupe::Dedupe,
+    event::ReadyEvent,
+    failure::{CallError, Rejection},
+    gate::{Cause, Gate},
+    metrics::LaneMetrics,
+    receive::Delivery,
+    tasks::joined,
+};
+
+/// How long a message stays away whose destination is paused while others are served.
+const TURNED_AWAY_FOR: Duration = Duration::from_mins(15);
+
+/// The numbers of a lane.
+#[derive(Clone, Debug)]
+pub struct LaneSettings {
+    /// The destination's name.
+    pub name: String,
+    /// Longest wait for a batch to fill.
+    pub linger: Duration,
+    /// This worker's share of the account's quota.
+    pub requests_per_second: u32,
+    /// Most calls in flight.
+    pub concurrency_max: usize,
+    /// How long one call may take before its outcome is unknown.
+    pub request_timeout: Duration,
+}
+
+/// What the calls of one destination share.
+pub struct Lane {
+    pub(super) settings: LaneSettings,
+    pub(super) dedupe: Arc<Dedupe>,
+    pub(super) pace: Pace,
+    pub(super) rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
+    destination: Arc<dyn Destination>,
+    gate: Arc<Gate>,
+    cause: Cause,
+    stop: CancellationToken,
+    metrics: LaneMetrics,
+}
+
+impl Lane {
+    /// A lane to `destination`. After `stop` a paused lane waits for no cure.
+    #[expect(clippy::too_many_arguments, reason = "wiring: each is used as it is, and pipeline.rs is the one caller")]
+    pub fn new(
+        settings: LaneSettings,
+        destination: Arc<dyn Destination>,
+        dedupe: Arc<Dedupe>,
+        rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
+        gate: Arc<Gate>,
+        stop: CancellationToken,
+        metrics: LaneMetrics,
+    ) -> Self {
+        let pace = Pace::new(settings.requests_per_second, settings.concurrency_max);
+        let cause = Cause::Destination(settings.name.clone());
+        Self { settings, dedupe, pace, rejected, destination, gate, cause, stop, metrics }
+    }
+
+    /// Runs until `ready` is closed and everything has left. After `give_up` the rest is returned.
+    pub async fn run(
+        self: Arc<Self>,
+        mut ready: mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
+        give_up: CancellationToken,
+    ) {
+        let mut batcher = Batcher::new(self.destination.limits());
+        let mut calls = JoinSet::new();
+        let mut flush_at = Instant::now();
+        let mut is_open = true;
+        while is_open || !batcher.is_empty() {
+            let full = tokio::select! {
+                // Ends calls first: their slots are what the next batch waits for.
+                biased;
+                ended = calls.join_next(), if !calls.is_empty() => { joined(ended); None }
+                () = sleep_until(flush_at), if !batcher.is_empty() => Some(batcher.take()),
+                event = ready.recv(), if is_open => match event {
+                    Some(event) if self.turns_away() => {
+                        event.receipt.return_after(TURNED_AWAY_FOR);
+                        None
+                    }
+                    Some(event) => {
+                        if batcher.is_empty() {
+                            flush_at = Instant::now() + self.settings.linger;
+                        }
+                        fill(&mut batcher, event)
+                    }
+                    None => { is_open = false; Some(batcher.take()) }
+                },
+            };
+            if let Some(batch) = full.filter(|batch| !batch.is_empty()) {
+                if !batcher.is_empty() {
+                    flush_at = Instant::now() + self.settings.linger;
+                }
+                self.start(batch, &mut calls, &give_up).await;
+            }
+        }
+        while let Some(ended) = calls.join_next().await {
+            joined(Some(ended));
+        }
+    }
+
+    /// Waits for a free slot. Meanwhile nothing is taken from the stage before: that is the back-pressure.
+    async fn start(self: &Arc<Self>, batch: Batch, calls: &mut JoinSet<()>, give_up: &CancellationToken) {
+        while calls.len() >= self.pace.concurrency() {
+            joined(calls.join_next().await);
+        }
+        self.metrics.batch(&batch);
+        let (lane, give_up) = (self.clone(), give_up.clone());
+        calls.spawn(async move {
+            // Dropping the unfinished work returns it.
+            give_up.run_until_cancelled(attempts::publish(&lane, batch)).await;
+        });
+        self.metrics.concurrency.set(calls.len() as f64);
+    }
+
+    /// One call, with its time limit, its pace and its numbers.
+    pub(super) async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
+        let started = Instant::now();
+        let answer = timeout(self.settings.request_timeout, self.destination.put(events))
+            .await
+            .unwrap_or_else(|_elapsed| Err(CallError::transient("timeout", "no answer in time, the outcome is unknown")));
+        self.metrics.put(&answer, events.len(), started.elapsed());
+        match &answer {
+            Ok(verdicts) if verdicts.iter().any(is_throttled) => self.pace.was_throttled(),
+            Ok(_) => self.pace.went_well(),
+            Err(CallError::Transient { .. }) => self.pace.was_throttled(),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    /// The destination says that we are misconfigured: take nothing more in for it.
+    pub(super) fn pause(&self, why: &str) {
+        self.metrics.paused.set(1.0);
+        self.gate.close(self.cause.clone(), why);
+    }
+
+    /// The destination accepts calls again.
+    pub(super) fn resume(&self) {
+        self.metrics.paused.set(0.0);
+        self.gate.open(&self.cause);
+    }
+
+    /// Waits before the next call that finds out whether the lane is cured: `at_most` this long, shorter if another
+    /// call found out. Breaks once the process stops: what is held is better given back than tried again.
+    pub(super) async fn wait_for_cure(&self, at_most: Duration) -> ControlFlow<()> {
+        tokio::select! {
+            () = sleep(at_most) => ControlFlow::Continue(()),
+            () = self.gate.cured(&self.cause) => ControlFlow::Continue(()),
+            () = self.stop.cancelled() => ControlFlow::Break(()),
+        }
+    }
+
+    /// While this lane is paused and others are not, intake goes on for the others. What arrives here then is given
+    /// back for a long time: held, it would fill the room and block them after all.
+    fn turns_away(&self) -> bool {
+        self.gate.is_closed_by(&self.cause) && self.gate.is_passable()
+    }
+}
+
+fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {
+    let full = batcher.push(event);
+    if full.is_none() && batcher.is_full() {
+        return Some(batcher.take());
+    }
+    full
+}
+
+fn is_throttled(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::TryAgain { .. })
+}

@@ -1,0 +1,140 @@
+//! Stage 1, receive. In: a queue or a stream. Out: messages with the right to settle them. Next: decode.
+//!
+//! The seam [`Source`] and what it hands over. The loops that poll are in [`intake`]; adapters are files named
+//! after what they adapt.
+
+pub mod intake;
+pub mod sqs;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{failure::CallError, settle::Receipt};
+
+/// Names one delivery of one message to the source that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle {
+    /// The source's name for the message: the same at each delivery.
+    pub message_id: Arc<str>,
+    /// Which delivery of it, as counted by the adapter.
+    pub delivery: u64,
+}
+
+/// Until when the message is ours. The source moves it while it keeps the message hidden from others.
+#[derive(Clone, Debug)]
+pub struct Deadline(Arc<Mutex<Instant>>);
+
+impl Deadline {
+    /// Ours until `at`.
+    pub fn new(at: Instant) -> Self {
+        Self(Arc::new(Mutex::new(at)))
+    }
+
+    /// When it ends, as known now.
+    pub fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The source gave us more time.
+    pub fn move_to(&self, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+}
+
+/// What a source hands over: plain values, no behaviour.
+#[derive(Clone)]
+pub struct Message {
+    /// How to settle it.
+    pub handle: Handle,
+    /// As received.
+    pub body: Bytes,
+    /// The body is base64 of what the producer sent, because the queue could not carry the bytes.
+    pub is_base64: bool,
+    /// 1 for the first delivery.
+    pub attempt: u32,
+    /// When the producer sent it, by the source's clock.
+    pub sent_at: Option<SystemTime>,
+    /// Until when it is ours.
+    pub deadline: Deadline,
+    /// Messages of one group are settled in the order received.
+    pub group: Option<Arc<str>>,
+    /// An operator sent it again on purpose after it had been dead-lettered.
+    pub is_redriven: bool,
+}
+
+/// Where messages come from.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// Waits for at most [`Source::batch_max`] messages. An empty vector is a normal idle poll.
+    ///
+    /// # Errors
+    /// The class says whether asking again can help.
+    async fn receive(&self) -> Result<Vec<Message>, CallError>;
+
+    /// The messages are done with: never deliver them again. One result for each handle, in the same order.
+    async fn ack(&self, handles: &[Handle]) -> Vec<Result<(), CallError>>;
+
+    /// Deliver the messages again, no sooner than their delay. One result for each handle, in the same order.
+    async fn give_back(&self, handles: &[(Handle, Duration)]) -> Vec<Result<(), CallError>>;
+
+    /// Keeps what was received and not settled from being delivered to others. Runs until it is dropped.
+    async fn keep_alive(&self);
+
+    /// Most messages of one poll.
+    fn batch_max(&self) -> usize;
+}
+
+/// Where a delivery came from: enough to find the message again and to write its dead letter.
+#[derive(Clone)]
+pub struct Origin {
+    /// The source's name for the message.
+    pub message_id: Arc<str>,
+    /// Which event of the message, from 0; the same at each delivery.
+    pub position: usize,
+    /// The event's own bytes as received.
+    pub original: Bytes,
+    /// 1 for the first delivery of the message.
+    pub attempt: u32,
+    /// When the producer sent the message.
+    pub sent_at: Option<SystemTime>,
+    /// Until when the message is ours.
+    pub deadline: Deadline,
+    /// See [`Message::is_redriven`].
+    pub is_redriven: bool,
+}
+
+/// An event on its way to one destination, with the one right to settle this delivery.
+#[must_use = "a delivery must be settled"]
+pub struct Delivery<E> {
+    /// What is delivered.
+    pub event: E,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The right to settle it.
+    pub receipt: Receipt,
+}
+
+impl<E> Delivery<E> {
+    /// The same delivery of something else: the event after one more stage, or the reason against it.
+    pub fn map<T>(self, change: impl FnOnce(E) -> T) -> Delivery<T> {
+        Delivery { event: change(self.event), origin: self.origin, receipt: self.receipt }
+    }
+
+    /// The event apart from its delivery.
+    pub fn take(self) -> (E, Delivery<()>) {
+        (self.event, Delivery { event: (), origin: self.origin, receipt: self.receipt })
+    }
+}
+
+impl Delivery<()> {
+    /// Puts an event into the delivery.
+    pub fn with<E>(self, event: E) -> Delivery<E> {
+        self.map(|()| event)
+    }
+}

@@ -1,0 +1,244 @@
+//! The adapter to SQS: standard and FIFO queues.
+//!
+//! Rules of the service:
+//! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html>. A receipt handle changes at
+//! each receive, and only the latest deletes; a batch call succeeds as a whole while single entries fail.
+
+mod batches;
+mod held;
+
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use async_trait::async_trait;
+use aws_sdk_sqs::{
+    Client,
+    types::{Message as SqsMessage, MessageSystemAttributeName as Attribute},
+};
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::{Deadline, Handle, Message, Source};
+use crate::{
+    aws::{Aws, Failure, failure},
+    config::SourceConfig,
+    dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE},
+    failure::CallError,
+    intervals::jittered,
+    limits,
+    metrics::Metrics,
+};
+use batches::{Entry, in_batches};
+use held::{Held, HeldMessages};
+
+/// How often the heartbeat looks for messages to extend.
+const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
+
+/// Codes that only an operator can cure, and how.
+const OURS: &[&str] = &[
+    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "QueueDeletedRecently", "AccessDenied",
+    "AccessDeniedException", "InvalidAddress", "InvalidClientTokenId", "InvalidSecurity", "KmsAccessDenied",
+    "KMS.AccessDeniedException", "KmsDisabled", "KMS.DisabledException", "KmsInvalidState", "KmsInvalidKeyUsage",
+    "KmsNotFound", "KMS.NotFoundException", "KmsOptInRequired", "ExpiredToken", "ExpiredTokenException",
+    "SignatureDoesNotMatch", "InvalidSignatureException", "UnrecognizedClientException", "UnsupportedOperation",
+    "MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "OptInRequired",
+    "UnknownOperationException",
+];
+
+/// What an SQS error means, and what cures it.
+pub(crate) fn class_of(failed: Failure, queue_url: &str, actions: &str) -> CallError {
+    let cure = match failed.code.as_str() {
+        "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => {
+            format!("check the URL {queue_url}, its Region and its account")
+        }
+        code if code.to_ascii_lowercase().starts_with("kms") => {
+            "the queue's KMS key is disabled or the role may not use it: kms:Decrypt to receive, and \
+             kms:GenerateDataKey to send"
+                .to_owned()
+        }
+        code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
+        _ => format!("check that the role may call {actions} on {queue_url}"),
+    };
+    failed.classed(OURS, &cure)
+}
+
+/// A queue as a source.
+pub struct SqsSource {
+    client: Client,
+    queue_url: String,
+    wait: Duration,
+    visibility: Duration,
+    held: HeldMessages,
+    metrics: Arc<Metrics>,
+}
+
+impl SqsSource {
+    /// Receives from the queue that `config` names.
+    pub fn new(aws: &Aws, config: &SourceConfig, metrics: Arc<Metrics>) -> Self {
+        Self {
+            client: aws.sqs(&config.queue_url),
+            queue_url: config.queue_url.clone(),
+            wait: config.wait,
+            visibility: config.visibility,
+            held: HeldMessages::default(),
+            metrics,
+        }
+    }
+
+    fn class(&self, call: &'static str, failed: Failure) -> CallError {
+        self.metrics.process.source_errors.by(&[("call", call), ("code", &failed.code)]).increment(1);
+        let actions = "sqs:ReceiveMessage, sqs:DeleteMessage and sqs:ChangeMessageVisibility";
+        class_of(failed, &self.queue_url, actions)
+    }
+
+    /// `None`: not as sent, or without the parts that every message has. It was left to come again.
+    fn message(&self, received: SqsMessage, now: Instant) -> Option<Message> {
+        let SqsMessage { message_id, receipt_handle, md5_of_body, body, attributes, message_attributes, .. } = received;
+        let (message_id, receipt_handle, body) = (message_id?, receipt_handle?, body?);
+        let attributes = attributes.unwrap_or_default();
+        let message_attributes = message_attributes.unwrap_or_default();
+        let message_id: Arc<str> = message_id.into();
+        if md5_of_body.is_some_and(|md5| md5 != md5_hex(body.as_bytes())) {
+            warn!(stage = "receive", %message_id, "the body does not match its MD5, the message will come again");
+            self.metrics.process.source_errors.by(&[("call", "receive"), ("code", "bad_md5")]).increment(1);
+            return None;
+        }
+        let deadline = Deadline::new(now + self.visibility);
+        let delivery = self.held.add(&message_id, receipt_handle, &deadline, now, self.visibility);
+        Some(Message {
+            handle: Handle { message_id, delivery },
+            body: Bytes::from(body),
+            is_base64: message_attributes
+                .get(ENCODING_ATTRIBUTE)
+                .is_some_and(|encoding| encoding.string_value() == Some("base64")),
+            attempt: attribute(&attributes, &Attribute::ApproximateReceiveCount).unwrap_or(1),
+            sent_at: attribute(&attributes, &Attribute::SentTimestamp)
+                .map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
+            deadline,
+            group: self.is_fifo().then(|| attributes.get(&Attribute::MessageGroupId)).flatten().map(|g| g.as_str().into()),
+            is_redriven: message_attributes.contains_key(LETTER_ATTRIBUTE),
+        })
+    }
+
+    /// On a standard queue a group is only a hint for fair sharing and orders nothing.
+    fn is_fifo(&self) -> bool {
+        self.queue_url.ends_with(".fifo")
+    }
+
+    /// Extends what is due at half its time, in batches of ten.
+    async fn extend(&self, due: Vec<Held>) {
+        let entries = due
+            .into_iter()
+            .map(|held| {
+                let seconds = held.extension(self.visibility).as_secs();
+                Entry { receipt_handle: held.receipt_handle.clone(), seconds, of: held }
+            })
+            .filter(|entry| entry.seconds > 0)
+            .collect();
+        let called_at = Instant::now();
+        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::ChangeVisibility, entries).await {
+            let result_label = if result.is_ok() { "ok" } else { "failed" };
+            self.metrics.process.heartbeats.by(&[("result", result_label)]).increment(1);
+            match result {
+                Ok(()) => self.held.extended(&entry.of, called_at + Duration::from_secs(entry.seconds)),
+                Err(failed) => {
+                    let error = self.class("extend", failed);
+                    warn!(stage = "receive", message_id = %entry.of.message_id, code = error.code(), %error,
+                        "could not keep a message hidden, it may be delivered to others as well");
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Source for SqsSource {
+    async fn receive(&self) -> Result<Vec<Message>, CallError> {
+        let seconds = |duration: Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
+        // Visibility counts from the moment in which the service hands the messages out, which is after this.
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(limits::SQS_BATCH_MAX as i32)
+            .wait_time_seconds(seconds(self.wait))
+            .visibility_timeout(seconds(self.visibility))
+            .message_system_attribute_names(Attribute::ApproximateReceiveCount)
+            .message_system_attribute_names(Attribute::SentTimestamp)
+            .message_system_attribute_names(Attribute::MessageGroupId)
+            .message_attribute_names("tributary.*")
+            .send()
+            .await
+            .map_err(|error| self.class("receive", failure(&error)))?;
+        let now = Instant::now();
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(|message| self.message(message, now)).collect())
+    }
+
+    async fn ack(&self, handles: &[Handle]) -> Vec<Result<(), CallError>> {
+        // The latest handle is the one that deletes, whichever delivery it came with.
+        let latest: Vec<_> = handles.iter().map(|handle| self.held.remove(handle)).collect();
+        let entries = latest
+            .into_iter()
+            .enumerate()
+            .filter_map(|(at, held)| held.map(|held| Entry { receipt_handle: held.receipt_handle, seconds: 0, of: at }))
+            .collect();
+        let mut results: Vec<_> = handles.iter().map(|_| Ok(())).collect();
+        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::Delete, entries).await {
+            results[entry.of] = result.map_err(|failed| self.class("delete", failed));
+        }
+        results
+    }
+
+    async fn give_back(&self, handles: &[(Handle, Duration)]) -> Vec<Result<(), CallError>> {
+        let entries = handles
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (handle, after))| {
+                let held = self.held.release(handle)?;
+                let seconds = after.as_secs().min(limits::SQS_VISIBILITY_SECONDS_MAX);
+                Some(Entry { receipt_handle: held.receipt_handle, seconds, of: at })
+            })
+            .collect();
+        let mut results: Vec<_> = handles.iter().map(|_| Ok(())).collect();
+        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::ChangeVisibility, entries).await {
+            results[entry.of] = result.map_err(|failed| self.class("give_back", failed));
+        }
+        results
+    }
+
+    async fn keep_alive(&self) {
+        loop {
+            sleep(jittered(HEARTBEAT_LOOK)).await;
+            let due = self.held.due(Instant::now());
+            if !due.is_empty() {
+                debug!(stage = "receive", messages = due.len(), "extending");
+                self.extend(due).await;
+            }
+        }
+    }
+
+    fn batch_max(&self) -> usize {
+        limits::SQS_BATCH_MAX
+    }
+}
+
+fn attribute<T: std::str::FromStr>(
+    attributes: &std::collections::HashMap<Attribute, String>,
+    name: &Attribute,
+) -> Option<T> {
+    attributes.get(name)?.parse().ok()
+}
+
+fn md5_hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(32);
+    for byte in Md5::digest(bytes) {
+        // Writing to a string cannot fail.
+        drop(write!(hex, "{byte:02x}"));
+    }
+    hex
+}

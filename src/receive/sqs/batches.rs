@@ -1,0 +1,149 @@
+//! `DeleteMessageBatch` and `ChangeMessageVisibilityBatch`: in tens, several at once, every `Failed` entry read.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_sqs::{
+    Client,
+    types::{
+        BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry as VisibilityEntry,
+        DeleteMessageBatchRequestEntry as DeleteEntry,
+    },
+};
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::{
+    aws::{Failure, Reached, failure},
+    intervals::Intervals,
+    limits,
+    tasks::joined,
+};
+
+/// Tries of one entry. A message that cannot be deleted comes again and is recognised as a duplicate.
+const TRIES_MAX: u32 = 3;
+/// Calls at once.
+const CALLS_MAX: usize = 16;
+
+/// Which call.
+#[derive(Clone, Copy)]
+pub(super) enum Call {
+    Delete,
+    ChangeVisibility,
+}
+
+/// One entry of a call.
+pub(super) struct Entry<T> {
+    pub(super) receipt_handle: String,
+    /// The new visibility; not used to delete.
+    pub(super) seconds: u64,
+    /// What the caller knows it by.
+    pub(super) of: T,
+}
+
+/// Calls for all entries. One result for each, in any order.
+pub(super) async fn in_batches<T: Send + 'static>(
+    client: &Client,
+    queue_url: &str,
+    call: Call,
+    entries: Vec<Entry<T>>,
+) -> Vec<(Entry<T>, Result<(), Failure>)> {
+    let mut results = Vec::with_capacity(entries.len());
+    let mut entries = entries.into_iter().peekable();
+    if entries.len() <= limits::SQS_BATCH_MAX {
+        return batch(client.clone(), queue_url.to_owned(), call, entries.collect()).await;
+    }
+    let mut calls = JoinSet::new();
+    while entries.peek().is_some() {
+        let ten = entries.by_ref().take(limits::SQS_BATCH_MAX).collect();
+        if calls.len() >= CALLS_MAX {
+            results.extend(joined(calls.join_next().await).unwrap_or_default());
+        }
+        calls.spawn(batch(client.clone(), queue_url.to_owned(), call, ten));
+    }
+    while let Some(ended) = calls.join_next().await {
+        results.extend(joined(Some(ended)).unwrap_or_default());
+    }
+    results
+}
+
+async fn batch<T>(
+    client: Client,
+    queue_url: String,
+    call: Call,
+    mut waiting: Vec<Entry<T>>,
+) -> Vec<(Entry<T>, Result<(), Failure>)> {
+    let mut intervals = Intervals::new(Duration::from_millis(100), Duration::from_secs(1));
+    let mut ended = Vec::with_capacity(waiting.len());
+    for tries in 1..=TRIES_MAX {
+        if waiting.is_empty() {
+            break;
+        }
+        let mut failed = match call_once(&client, &queue_url, call, &waiting).await {
+            Ok(failed) => failed,
+            Err(whole) => waiting.iter().enumerate().map(|(at, _)| (at.to_string(), whole.clone())).collect(),
+        };
+        let mut again = Vec::new();
+        for (at, entry) in waiting.into_iter().enumerate() {
+            match failed.remove(&at.to_string()) {
+                None => ended.push((entry, Ok(()))),
+                Some(failure) if tries < TRIES_MAX && may_pass(&failure) => again.push(entry),
+                Some(failure) => ended.push((entry, Err(failure))),
+            }
+        }
+        waiting = again;
+        if !waiting.is_empty() {
+            sleep(intervals.next_interval()).await;
+        }
+    }
+    ended
+}
+
+/// An answer that blames us stays the same when asked again.
+fn may_pass(failure: &Failure) -> bool {
+    match failure.reached {
+        Reached::NothingByOurFault => false,
+        Reached::Nothing | Reached::Unknown => true,
+        Reached::Answer(status) => status >= 500 || failure.code.contains("Throttl") || failure.code == "InternalError",
+    }
+}
+
+/// The entries that failed, by their position.
+async fn call_once<T>(
+    client: &Client,
+    queue_url: &str,
+    call: Call,
+    entries: &[Entry<T>],
+) -> Result<HashMap<String, Failure>, Failure> {
+    let failed = match call {
+        Call::Delete => {
+            let entries = entries.iter().enumerate().map(|(at, entry)| {
+                DeleteEntry::builder().id(at.to_string()).receipt_handle(&entry.receipt_handle).build()
+            });
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(not_built)?;
+            let answer = client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await;
+            answer.map_err(|error| failure(&error))?.failed
+        }
+        Call::ChangeVisibility => {
+            let entries = entries.iter().enumerate().map(|(at, entry)| {
+                let seconds = i32::try_from(entry.seconds).unwrap_or(i32::MAX);
+                let built = VisibilityEntry::builder().id(at.to_string()).visibility_timeout(seconds);
+                built.receipt_handle(&entry.receipt_handle).build()
+            });
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(not_built)?;
+            let call = client.change_message_visibility_batch().queue_url(queue_url);
+            let answer = call.set_entries(Some(entries)).send().await;
+            answer.map_err(|error| failure(&error))?.failed
+        }
+    };
+    Ok(failed.into_iter().map(of_entry).collect())
+}
+
+/// The status is not part of an entry: `SenderFault` says which side is at fault.
+pub(crate) fn of_entry(entry: BatchResultErrorEntry) -> (String, Failure) {
+    let status = if entry.sender_fault { 400 } else { 500 };
+    let message = entry.message.unwrap_or_default();
+    (entry.id, Failure { reached: Reached::Answer(status), code: entry.code, message })
+}
+
+fn not_built(error: impl std::fmt::Display) -> Failure {
+    Failure { reached: Reached::NothingByOurFault, code: "invalid_request".to_owned(), message: error.to_string() }
+}

@@ -1,0 +1,96 @@
+//! Stage 10, settle. In: settlements. Out: claims ended, messages acked or given back. Next: nothing; the end.
+//!
+//! Each delivery is settled once, by consuming its [`Receipt`]: acked with a [`Proof`], or returned. This is the only
+//! place that ends a claim and the only place that tells the source anything. A message that holds several
+//! deliveries is acked when the last of them was acked, and given back if any of them was returned.
+
+mod receipt;
+mod settler;
+
+pub use receipt::{MessageReceipt, Receipt};
+pub use settler::Settler;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    dead_letter::DeadLettered,
+    dedupe::{Claimed, Duplicate, Final},
+    flow::Flow,
+    publish::Published,
+};
+
+/// Why a delivery may be acked. Each variant can be made by one module only.
+///
+/// ```compile_fail
+/// let proof = tributary::publish::Published { receipt: String::new() };
+/// ```
+/// ```compile_fail
+/// let proof = tributary::dead_letter::DeadLettered(());
+/// ```
+/// ```compile_fail
+/// let proof = tributary::dedupe::Duplicate(());
+/// ```
+#[derive(Debug)]
+pub enum Proof {
+    /// The destination confirmed the event.
+    Published(Published),
+    /// The ledger says that it was settled before.
+    Duplicate(Duplicate),
+    /// The dead-letter queue confirmed the letter.
+    DeadLettered(DeadLettered),
+}
+
+/// How a delivery ended, as counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the terms of the conservation law")]
+pub enum Ending {
+    Published,
+    Duplicate,
+    DeadLettered,
+    Returned,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Ack(Proof),
+    Return(Duration),
+}
+
+impl Outcome {
+    fn ending(&self) -> Ending {
+        match self {
+            Self::Ack(Proof::Published(_)) => Ending::Published,
+            Self::Ack(Proof::Duplicate(_)) => Ending::Duplicate,
+            Self::Ack(Proof::DeadLettered(_)) => Ending::DeadLettered,
+            Self::Return(_) => Ending::Returned,
+        }
+    }
+
+    /// What the ledger is to remember; `None` gives the claim up.
+    fn into_final(self) -> Option<Final> {
+        match self {
+            Self::Ack(Proof::Published(published)) => Some(Final::Published { receipt: published.into_receipt() }),
+            Self::Ack(Proof::DeadLettered(letter)) => Some(Final::DeadLettered { reason: letter.reason() }),
+            Self::Ack(Proof::Duplicate(_)) | Self::Return(_) => None,
+        }
+    }
+}
+
+/// One delivery that ended, or the seal on a message that was divided.
+#[derive(Debug)]
+pub struct Settlement {
+    message: Arc<receipt::Ticket>,
+    delivery: Option<Ended>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    flow: Arc<Flow>,
+    claim: Option<Claimed>,
+    outcome: Outcome,
+}
+
+/// The way to the settler. Unbounded, yet it never holds more than the room allows: each entry owns a part of it.
+pub type ToSettler = mpsc::UnboundedSender<Settlement>;

@@ -1,0 +1,205 @@
+//! The right to settle: one [`MessageReceipt`] for a message, divided into one [`Receipt`] for each delivery.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::oneshot;
+
+use super::{Ended, Outcome, Proof, Settlement, ToSettler};
+use crate::{
+    dedupe::Claimed,
+    flow::Flow,
+    receive::{Handle, Message},
+    room::Permit,
+};
+
+/// `returned_after` of a message of which nothing was returned.
+const NOTHING_RETURNED: u64 = u64::MAX;
+
+/// What all deliveries of one message share. It owns the message's room until the source knows the end.
+pub(super) struct Ticket {
+    pub(super) handle: Handle,
+    pub(super) sent_at: Option<SystemTime>,
+    /// Deliveries not yet settled, and one for the receipt that divides the message.
+    open: AtomicUsize,
+    /// The longest delay in milliseconds among the returned deliveries.
+    returned_after: AtomicU64,
+    ended: Mutex<Option<oneshot::Sender<MessageEnd>>>,
+    _room: Permit,
+}
+
+/// How a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageEnd {
+    /// Every delivery was acked.
+    Acked,
+    /// At least one delivery was returned; the message comes again after this long.
+    Returned(Duration),
+}
+
+impl Ticket {
+    /// Ends one share. The last one says how the message ended.
+    pub(super) fn finish_share(&self, returned: Option<Duration>) -> Option<MessageEnd> {
+        if let Some(after) = returned {
+            let millis = u64::try_from(after.as_millis()).unwrap_or(NOTHING_RETURNED - 1);
+            // `NOTHING_RETURNED` is the largest number, so it must not win against a real delay.
+            let _previous = self.returned_after.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+                Some(if now == NOTHING_RETURNED { millis } else { now.max(millis) })
+            });
+        }
+        (self.open.fetch_sub(1, Ordering::AcqRel) == 1).then(|| self.end())
+    }
+
+    fn end(&self) -> MessageEnd {
+        let end = match self.returned_after.load(Ordering::Acquire) {
+            NOTHING_RETURNED => MessageEnd::Acked,
+            millis => MessageEnd::Returned(Duration::from_millis(millis)),
+        };
+        let waiting = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waiting) = waiting {
+            // Nobody listens any more when the process stops.
+            drop(waiting.send(end));
+        }
+        end
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("handle", &self.handle).field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// The right to divide one received message into deliveries. Dropping it seals the division; a message that was
+/// never divided is given back.
+#[derive(Debug)]
+#[must_use = "a message must be divided into deliveries"]
+pub struct MessageReceipt {
+    message: Arc<Ticket>,
+    shares: usize,
+    to_settler: ToSettler,
+}
+
+impl MessageReceipt {
+    /// For a message that owns `room`.
+    pub fn new(message: &Message, room: Permit, to_settler: ToSettler) -> Self {
+        let ticket = Ticket {
+            handle: message.handle.clone(),
+            sent_at: message.sent_at,
+            open: AtomicUsize::new(1),
+            returned_after: AtomicU64::new(NOTHING_RETURNED),
+            ended: Mutex::new(None),
+            _room: room,
+        };
+        Self { message: Arc::new(ticket), shares: 0, to_settler }
+    }
+
+    /// One delivery of the message.
+    pub fn share(&mut self, flow: &Arc<Flow>) -> Receipt {
+        self.shares += 1;
+        self.message.open.fetch_add(1, Ordering::AcqRel);
+        flow.begin();
+        Receipt {
+            open: Some(Share { message: self.message.clone(), flow: flow.clone(), claim: None }),
+            to_settler: self.to_settler.clone(),
+        }
+    }
+
+    /// Tells when the message has ended and its claims with it.
+    pub fn ended(&self) -> oneshot::Receiver<MessageEnd> {
+        let (tell, ended) = oneshot::channel();
+        *self.message.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
+        ended
+    }
+}
+
+impl Drop for MessageReceipt {
+    fn drop(&mut self) {
+        if self.shares == 0 {
+            self.message.returned_after.store(0, Ordering::Release);
+        }
+        drop(self.to_settler.send(Settlement { message: self.message.clone(), delivery: None }));
+    }
+}
+
+/// The right to settle one delivery. Not `Clone`; both ways to use it consume it; dropping it returns the message.
+///
+/// ```compile_fail
+/// fn twice(receipt: tributary::settle::Receipt) {
+///     receipt.return_after(std::time::Duration::ZERO);
+///     receipt.return_after(std::time::Duration::ZERO);
+/// }
+/// ```
+/// ```compile_fail
+/// fn copy(receipt: tributary::settle::Receipt) -> (tributary::settle::Receipt, tributary::settle::Receipt) {
+///     (receipt.clone(), receipt)
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping a receipt makes the source deliver the message again"]
+pub struct Receipt {
+    open: Option<Share>,
+    to_settler: ToSettler,
+}
+
+#[derive(Debug)]
+struct Share {
+    message: Arc<Ticket>,
+    flow: Arc<Flow>,
+    claim: Option<Claimed>,
+}
+
+impl Receipt {
+    /// The delivery is done with, and this is the proof.
+    pub fn ack(mut self, proof: Proof) {
+        self.settle(Outcome::Ack(proof));
+    }
+
+    /// The delivery is to come again, no sooner than `after`.
+    pub fn return_after(mut self, after: Duration) {
+        self.settle(Outcome::Return(after));
+    }
+
+    /// From here on, settling this delivery also ends the claim.
+    pub(crate) fn holds(&mut self, claim: Claimed) {
+        if let Some(share) = &mut self.open {
+            share.claim = Some(claim);
+        }
+    }
+
+    /// The claim that this delivery holds.
+    pub(crate) fn claim(&self) -> Option<&Claimed> {
+        self.open.as_ref().and_then(|share| share.claim.as_ref())
+    }
+
+    /// The claim is no longer ours: settling must not end it.
+    pub(crate) fn forget_claim(&mut self) {
+        if let Some(share) = &mut self.open {
+            share.claim = None;
+        }
+    }
+
+    /// The destination's name.
+    pub fn destination(&self) -> &str {
+        self.open.as_ref().map_or("", |share| &share.flow.destination)
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if let Some(Share { message, flow, claim }) = self.open.take() {
+            // The settler outlives every receipt; without it the source delivers the message again by itself.
+            drop(self.to_settler.send(Settlement { message, delivery: Some(Ended { flow, claim, outcome }) }));
+        }
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.settle(Outcome::Return(Duration::ZERO));
+    }
+}

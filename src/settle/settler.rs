@@ -1,0 +1,175 @@
+//! Carries out settlements until every receipt is gone.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::sleep,
+};
+use tracing::warn;
+
+use super::{Ended, Ending, Settlement, receipt::MessageEnd};
+use crate::{
+    breaker::Breaker,
+    dedupe::{Claimed, Committed, Ledger},
+    failure::CallError,
+    intervals::Intervals,
+    metrics::Metrics,
+    receive::{Handle, Source},
+    tasks::joined,
+};
+
+/// Settlements of one round: enough for full API calls, few enough that a round does not grow stale.
+const ROUND_MAX: usize = 2_000;
+/// Rounds under way at once. Each settlement is whole within its round, so rounds may overtake each other.
+const ROUNDS_MAX: usize = 8;
+/// Tries to write a settled claim. After that the message is acked all the same: what was published is published,
+/// and giving the message back could only publish it once more.
+const COMMIT_TRIES: u32 = 4;
+
+/// Ends claims, then acks or gives back messages.
+#[derive(Clone)]
+pub struct Settler {
+    /// Is told how messages ended.
+    pub source: Arc<dyn Source>,
+    /// Is told how claims ended.
+    pub ledger: Arc<dyn Ledger>,
+    /// Learns from good endings.
+    pub breaker: Arc<Breaker>,
+    /// Counts the endings of messages.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Settler {
+    /// Runs until every receipt is gone and settled.
+    pub async fn run(self, mut settlements: mpsc::UnboundedReceiver<Settlement>) {
+        let mut rounds = JoinSet::new();
+        loop {
+            let mut round = Vec::new();
+            if settlements.recv_many(&mut round, ROUND_MAX).await == 0 {
+                break;
+            }
+            while rounds.len() >= ROUNDS_MAX {
+                joined(rounds.join_next().await);
+            }
+            rounds.spawn(self.clone().settle_all(round));
+            while let Some(ended) = rounds.try_join_next() {
+                joined(Some(ended));
+            }
+        }
+        while let Some(ended) = rounds.join_next().await {
+            joined(Some(ended));
+        }
+    }
+
+    /// Claims first, messages second. A crash in between costs one more delivery, which dedupe catches; in the other
+    /// order a second copy of the event could be published.
+    async fn settle_all(self, mut round: Vec<Settlement>) {
+        let (mut committed, mut released, mut ended) = (Vec::new(), Vec::new(), Vec::with_capacity(round.len()));
+        for settlement in &mut round {
+            let Some(Ended { flow, claim, outcome }) = settlement.delivery.take() else {
+                ended.push(None);
+                continue;
+            };
+            let returned = match &outcome {
+                super::Outcome::Return(after) => Some(*after),
+                super::Outcome::Ack(_) => None,
+            };
+            ended.push(Some((flow, outcome.ending(), returned)));
+            match (claim, outcome.into_final()) {
+                (Some(claim), Some(state)) => committed.push(Committed { claim, state }),
+                (Some(claim), None) => released.push(claim),
+                (None, _) => {}
+            }
+        }
+        self.commit(committed).await;
+        self.release(&released).await;
+        let (mut acks, mut returns) = (Vec::new(), Vec::new());
+        for (settlement, ended) in round.iter().zip(ended) {
+            let mut returned_after = None;
+            if let Some((flow, ending, returned)) = ended {
+                flow.end(ending);
+                if ending == Ending::Published {
+                    flow.observe_age(settlement.message.sent_at);
+                }
+                if matches!(ending, Ending::Published | Ending::Duplicate) {
+                    self.breaker.saw_good();
+                }
+                returned_after = returned;
+            }
+            match settlement.message.finish_share(returned_after) {
+                Some(MessageEnd::Acked) => acks.push(settlement.message.handle.clone()),
+                Some(MessageEnd::Returned(after)) => returns.push((settlement.message.handle.clone(), after)),
+                None => {}
+            }
+        }
+        self.end_messages(&acks, &returns).await;
+    }
+
+    async fn commit(&self, mut waiting: Vec<Committed>) {
+        let mut intervals = Intervals::new(Duration::from_millis(50), Duration::from_secs(1));
+        for attempt in 1..=COMMIT_TRIES {
+            if waiting.is_empty() {
+                return;
+            }
+            let results = self.ledger.commit(&waiting).await;
+            assert_eq!(results.len(), waiting.len(), "a ledger answers for each commit");
+            let failed = results.iter().find_map(|result| result.as_ref().err().cloned());
+            let mut results = results.into_iter();
+            waiting.retain(|_| matches!(results.next(), Some(Err(CallError::Transient { .. }))));
+            if let Some(error) = failed {
+                warn!(stage = "settle", attempt, left = waiting.len(), code = error.code(), %error, "could not commit claims");
+            }
+            if !waiting.is_empty() && attempt < COMMIT_TRIES {
+                sleep(intervals.next_interval()).await;
+            }
+        }
+        self.metrics.process.commits_lost.increment(waiting.len() as u64);
+    }
+
+    /// A release that fails costs a wait: the claim ends with its lease.
+    async fn release(&self, claims: &[Claimed]) {
+        if claims.is_empty() {
+            return;
+        }
+        let results = self.ledger.release(claims).await;
+        assert_eq!(results.len(), claims.len(), "a ledger answers for each release");
+        if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
+            warn!(stage = "settle", code = error.code(), %error, "could not release claims, their leases will end");
+        }
+    }
+
+    /// The adapter has tried again where that helps; what still failed is delivered again by the source and
+    /// recognised by the ledger.
+    async fn end_messages(&self, acks: &[Handle], returns: &[(Handle, Duration)]) {
+        let (acked, returned) = tokio::join!(self.ack(acks), self.give_back(returns));
+        self.metrics.process.messages_acked.increment(acked);
+        self.metrics.process.messages_returned.increment(returned);
+    }
+
+    async fn ack(&self, handles: &[Handle]) -> u64 {
+        if handles.is_empty() {
+            return 0;
+        }
+        let results = self.source.ack(handles).await;
+        assert_eq!(results.len(), handles.len(), "a source answers for each ack");
+        succeeded(&results, "ack")
+    }
+
+    async fn give_back(&self, handles: &[(Handle, Duration)]) -> u64 {
+        if handles.is_empty() {
+            return 0;
+        }
+        let results = self.source.give_back(handles).await;
+        assert_eq!(results.len(), handles.len(), "a source answers for each message given back");
+        succeeded(&results, "give back")
+    }
+}
+
+fn succeeded(results: &[Result<(), CallError>], verb: &str) -> u64 {
+    for error in results.iter().filter_map(|result| result.as_ref().err()) {
+        warn!(stage = "settle", code = error.code(), %error, "could not {verb} a message, it will come again");
+    }
+    results.iter().filter(|result| result.is_ok()).count() as u64
+}
