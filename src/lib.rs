@@ -34,3 +34,4 @@ pub mod intervals;
 pub mod cli;
 pub mod command;
 pub mod output;
+pub mod local;
