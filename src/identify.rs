@@ -55,6 +55,7 @@ pub fn identify(raw: RawEvent, fixed: Option<Format>) -> Result<IdentifiedEvent,
 
 /// What is looked for, gathered in one pass.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each answers one question, and all combinations occur")]
 struct Signs {
     id: bool,
     uid: bool,

@@ -270,3 +270,111 @@ pub(crate) fn compact(json: &str) -> String {
         }
     }
 }
+
+/// The same value over several lines, for people. Numbers keep their digits and strings their escapes.
+pub(crate) fn pretty(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() * 2);
+    let mut cursor = Cursor::new(json);
+    let mut depth = 0;
+    loop {
+        match cursor.peek() {
+            0 => return out,
+            b'"' => out.push_str(cursor.string().json),
+            open @ (b'{' | b'[') => {
+                cursor.eat(open);
+                out.push(char::from(open));
+                if !matches!(cursor.peek(), b'}' | b']') {
+                    depth += 1;
+                    push_line(&mut out, depth);
+                } else if let close @ (b'}' | b']') = cursor.peek() {
+                    cursor.eat(close);
+                    out.push(char::from(close));
+                }
+            }
+            close @ (b'}' | b']') => {
+                cursor.eat(close);
+                depth = depth.saturating_sub(1);
+                push_line(&mut out, depth);
+                out.push(char::from(close));
+            }
+            b',' => {
+                cursor.eat(b',');
+                out.push(',');
+                push_line(&mut out, depth);
+            }
+            b':' => {
+                cursor.eat(b':');
+                out.push_str(": ");
+            }
+            _ => out.push_str(cursor.scalar()),
+        }
+    }
+}
+
+fn push_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    (0..depth).for_each(|_| out.push_str("  "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn a_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,8}".prop_map(Value::from),
+            Just(Value::from("a \"quoted\" \\ {[, :]} \u{1} \u{2028} é")),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(".{0,4}", inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn members_and_elements_are_those_that_serde_json_sees(value in a_value(), is_pretty in any::<bool>()) {
+            let json = if is_pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let json = ByteString::from(json.expect("JSON"));
+            let parse = |json: &str| serde_json::from_str::<Value>(json).expect("JSON");
+            let seen: Option<serde_json::Map<_, _>> = members(&json)
+                .map(|members| members.iter().map(|m| (m.key.to_string(), parse(&m.json))).collect());
+            prop_assert_eq!(seen, value.as_object().cloned());
+            let seen: Vec<Value> = elements(&json).map(parse).collect();
+            prop_assert_eq!(seen, value.as_array().cloned().unwrap_or_default());
+            let seen = text(&json).map(Cow::into_owned);
+            prop_assert_eq!(seen.as_deref(), value.as_str());
+        }
+
+        #[test]
+        fn compact_and_pretty_change_white_space_alone(value in a_value()) {
+            let json = serde_json::to_string(&value).expect("JSON");
+            let indented = serde_json::to_string_pretty(&value).expect("JSON");
+            prop_assert_eq!(compact(&indented), json.clone());
+            prop_assert_eq!(pretty(&json), indented);
+        }
+
+        #[test]
+        fn quoting_is_undone_by_parsing_and_counted_exactly(text in "(.|[\u{0}-\u{1f}\"\\\\]){0,40}") {
+            let json = quote(&text);
+            prop_assert_eq!(serde_json::from_str::<String>(&json).expect("a string"), text.clone());
+            prop_assert_eq!(json.len(), quoted_bytes(&text));
+        }
+
+        #[test]
+        fn text_that_is_not_json_neither_panics_nor_hangs(text in "[\\[\\]{}\",:\\\\ a1é]{0,40}") {
+            let text = ByteString::from(text);
+            let _ = (members(&text), elements(&text).count(), compact(&text), pretty(&text));
+        }
+    }
+}

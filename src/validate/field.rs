@@ -10,6 +10,7 @@ use crate::{
     event::{EventData, Field},
     failure::{Reason, Rejection},
     json,
+    limits::{IDENTITY_TYPE_CHARS_MAX, SHORT_TEXT_CHARS_MAX},
     map::keep,
 };
 
@@ -21,7 +22,7 @@ pub(super) fn apply(
 ) -> Result<(), Rejection> {
     let value = event.fields.get(field);
     match (rule, value) {
-        (Rule::Required { chars_max }, value) => return required(field, value, chars_max),
+        (Rule::Required { chars_max }, value) => required(field, value, chars_max),
         (_, None) => Ok(()),
         (Rule::Text { chars_max }, Some(json)) => match chars(json) {
             Some(count) if count <= chars_max => Ok(()),
@@ -51,11 +52,15 @@ fn required(field: Field, json: Option<&ByteString>, chars_max: usize) -> Result
     }
 }
 
-/// Characters of a JSON string; `None` for any other value. Never fewer than the lake can count.
+/// JSON strings of no more bytes than this are within every limit and need no counting.
+const SHORT_BYTES: usize = 128;
+const _: () = assert!(SHORT_BYTES <= IDENTITY_TYPE_CHARS_MAX && SHORT_BYTES <= SHORT_TEXT_CHARS_MAX);
+
+/// Characters of a JSON string, or a larger number that is still within every limit; `None` for any other value.
 fn chars(json: &str) -> Option<usize> {
     let inner_bytes = json.strip_prefix('"')?.len().saturating_sub(1);
-    // No text has more characters than its JSON has bytes: short texts need no counting, and most are short.
-    if inner_bytes <= 128 {
+    // No text has more characters than its JSON has bytes.
+    if inner_bytes <= SHORT_BYTES {
         return Some(inner_bytes);
     }
     json::text(json).map(|text| text.chars().count())

@@ -34,90 +34,94 @@ pub(crate) fn ready_as(
 
 /// Every documented rule that an entry breaks; empty for a good one.
 pub(crate) fn breaches(event: &ReadyEvent) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut check = |is_kept: bool, rule: &str| {
-        if !is_kept {
-            found.push(rule.to_owned());
-        }
-    };
-    let id = event.id().wire();
-    check((1..=128).contains(&id.len()), "id length");
-    check(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "id pattern");
-    check(event.json().len() <= 256_000, "256 kB");
     let Ok(Value::Object(fields)) = serde_json::from_str(event.json()) else {
         return vec!["not a JSON object".to_owned()];
     };
-    let text = |map: &Map<String, Value>, key: &str| map.get(key).and_then(Value::as_str).map(str::to_owned);
-    let length = |map: &Map<String, Value>, key: &str| text(map, key).map(|text| text.chars().count());
-    let identity = fields.get("userIdentity").and_then(Value::as_object).cloned().unwrap_or_default();
-    for (map, key, max) in [
-        (&fields, "version", 256),
-        (&identity, "type", 128),
-        (&identity, "principalId", 1024),
-        (&fields, "eventSource", 1024),
-        (&fields, "eventName", 1024),
-        (&fields, "UID", 1024),
-        (&fields, "recipientAccountId", 12),
-        (&fields, "eventTime", 20),
-    ] {
-        check(length(map, key).is_some_and(|length| (1..=max).contains(&length)), key);
+    let nothing = Map::new();
+    let identity = fields.get("userIdentity").and_then(Value::as_object).unwrap_or(&nothing);
+    let id = event.id().wire();
+    let is_id = (1..=128).contains(&id.len())
+        && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    let time = fields.get("eventTime").and_then(Value::as_str).unwrap_or_default();
+    let mut found = Vec::new();
+    let mut rule = |is_kept: bool, name: &str| {
+        if !is_kept {
+            found.push(name.to_owned());
+        }
+    };
+    rule(is_id, "id");
+    rule(event.json().len() <= 256_000, "256 kB");
+    rule(fields.keys().all(|key| KNOWN.contains(&key.as_str())), "unknown key");
+    rule(identity.keys().all(|key| matches!(key.as_str(), "type" | "principalId" | "details")), "identity");
+    rule(identity.get("details").is_none_or(Value::is_object), "details");
+    rule(fields.get("recipientAccountId") == Some(&Value::from(ACCOUNT)), "recipientAccountId");
+    rule(time.len() == 20 && time.ends_with('Z') && time.contains('T'), "eventTime");
+    for (map, name, max) in required(&fields, identity) {
+        rule(map.get(name).and_then(characters).is_some_and(|count| (1..=max).contains(&count)), name);
     }
-    for (key, max) in [("userAgent", 1024), ("errorCode", 256), ("errorMessage", 256)] {
-        check(!fields.contains_key(key) || length(&fields, key).is_some_and(|length| length <= max), key);
+    for (name, max) in [("userAgent", 1024), ("errorCode", 256), ("errorMessage", 256)] {
+        rule(fields.get(name).is_none_or(|value| characters(value).is_some_and(|count| count <= max)), name);
     }
-    for (key, max) in
-        [("requestParameters", 100_000), ("responseElements", 100_000), ("additionalEventData", 28_000)]
-    {
-        let Some(value) = fields.get(key) else { continue };
-        check(value.is_object(), key);
-        // As sent, but for white space, which `to_string` takes out: the stricter sizes are in `sizes_as_sent`.
-        check(value.to_string().len() <= max, key);
+    for (name, max) in OBJECTS {
+        // Without the white space that may be in it: what is as sent is checked by the whole event's size.
+        rule(fields.get(name).is_none_or(|value| value.is_object() && value.to_string().len() <= max), name);
     }
-    check(identity.get("details").is_none_or(Value::is_object), "details");
-    let address = text(&fields, "sourceIPAddress");
-    check(
-        !fields.contains_key("sourceIPAddress") || address.is_some_and(|ip| ip.parse::<IpAddr>().is_ok()),
-        "sourceIPAddress",
-    );
-    check(text(&fields, "recipientAccountId").as_deref() == Some(ACCOUNT), "recipientAccountId");
-    check(
-        text(&fields, "eventTime").is_some_and(|time| time.ends_with('Z') && time.contains('T')),
-        "eventTime",
-    );
-    const KNOWN: [&str; 14] = [
-        "version",
-        "userIdentity",
-        "userAgent",
-        "eventSource",
-        "eventName",
-        "eventTime",
-        "UID",
-        "requestParameters",
-        "responseElements",
-        "errorCode",
-        "errorMessage",
-        "sourceIPAddress",
-        "recipientAccountId",
-        "additionalEventData",
-    ];
-    check(fields.keys().all(|key| KNOWN.contains(&key.as_str())), "unknown key");
-    check(
-        identity.keys().all(|key| matches!(key.as_str(), "type" | "principalId" | "details")),
-        "identity key",
-    );
+    let is_address = |value: &Value| value.as_str().is_some_and(|text| text.parse::<IpAddr>().is_ok());
+    rule(fields.get("sourceIPAddress").is_none_or(is_address), "sourceIPAddress");
     found
 }
 
+const OBJECTS: [(&str, usize); 3] =
+    [("requestParameters", 100_000), ("responseElements", 100_000), ("additionalEventData", 28_000)];
+
+const KNOWN: [&str; 14] = [
+    "version",
+    "userIdentity",
+    "userAgent",
+    "eventSource",
+    "eventName",
+    "eventTime",
+    "UID",
+    "requestParameters",
+    "responseElements",
+    "errorCode",
+    "errorMessage",
+    "sourceIPAddress",
+    "recipientAccountId",
+    "additionalEventData",
+];
+
+type Object = Map<String, Value>;
+
+fn required<'a>(fields: &'a Object, identity: &'a Object) -> [(&'a Object, &'static str, usize); 6] {
+    [
+        (fields, "version", 256),
+        (identity, "type", 128),
+        (identity, "principalId", 1024),
+        (fields, "eventSource", 1024),
+        (fields, "eventName", 1024),
+        (fields, "UID", 1024),
+    ]
+}
+
+fn characters(value: &Value) -> Option<usize> {
+    value.as_str().map(|text| text.chars().count())
+}
+
 /// Leaf values of `source` that are not in `published`, each as often as it occurs. Members that are `null` at
-/// the top of the record or of its identity say nothing and are not looked for.
+/// the top of the record or of its identity say nothing and are not looked for, nor are identities and
+/// additional data that are empty.
 pub(crate) fn lost(source: &Value, published: &Value) -> Vec<String> {
     let mut kept = HashMap::<String, isize>::new();
     leaves(published, "", &mut |leaf| *kept.entry(leaf).or_default() += 1);
     let mut source = source.clone();
-    drop_nulls(&mut source);
     for parent in ["userIdentity", "additionalEventData"] {
         source.get_mut(parent).into_iter().for_each(drop_nulls);
+        if source.get(parent) == Some(&Value::Object(Map::new())) {
+            source[parent].take();
+        }
     }
+    drop_nulls(&mut source);
     let mut lost = Vec::new();
     leaves(&source, "", &mut |leaf| {
         let left = kept.entry(leaf.clone()).or_default();

@@ -1,4 +1,7 @@
 //! Integration tests: one binary, one module for each property that spans several stages.
 
+mod bad_inputs;
 mod checks;
+mod limits_hold;
 mod real_records;
+mod wire_form;

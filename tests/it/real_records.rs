@@ -1,5 +1,12 @@
 //! Real CloudTrail records: published by default, within the schema, and no value lost.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests fail by panic"
+)]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -49,5 +56,20 @@ fn every_record_is_published_within_the_schema_and_whole() {
             let json = serde_json::from_str(event.json()).expect("JSON");
             assert_eq!(lost(record, &json), Vec::<String>::new(), "{place}");
         }
+    }
+}
+
+#[test]
+fn records_edited_by_hand_are_published_or_have_a_reason() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples/panther/aws_cloudtrail.ndjson");
+    let Ok(body) = std::fs::read(&file) else { return println!("absent, not read: {}", file.display()) };
+    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    let events = ready(body, Oversize::Move);
+    assert_eq!(events.len(), lines);
+    let (published, rejected): (Vec<_>, Vec<_>) = events.into_iter().partition(Result::is_ok);
+    println!("published {}, rejected {}", published.len(), rejected.len());
+    assert!(published.len() > rejected.len());
+    for event in published.into_iter().flatten() {
+        assert_eq!(breaches(&event), Vec::<String>::new());
     }
 }

@@ -1,0 +1,153 @@
+//! Nanoseconds per event of each pure stage, on one core. `cargo bench --bench pure_stages [-- --json]`.
+//!
+//! Median of several rounds over a native CloudTrail record of about 1 kB and its neighbours in size and form.
+//! The target is 6,000 ns for all stages of the first one.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a benchmark prints, and stops where its samples are wrong"
+)]
+
+use std::hint::black_box;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tributary::{
+    checksum::checksum,
+    config::Oversize,
+    decode::{Decoded, decode},
+    event::{EventData, IdentifiedEvent},
+    identify::identify,
+    map::map,
+    validate::{ValidEvent, validate},
+};
+
+const ACCOUNT: &str = "999999999999";
+const ROUNDS: usize = 31;
+/// Events of one round.
+const ROUND_EVENTS: usize = 4_000;
+const TARGET_NS: f64 = 6_000.0;
+
+const STAGES: [&str; 5] = ["decode", "identify", "map", "validate", "checksum"];
+
+struct Row {
+    sample: &'static str,
+    bytes: usize,
+    stages: [f64; 5],
+    total: f64,
+}
+
+fn main() {
+    let rows: Vec<Row> = samples().into_iter().map(|(name, body)| measure(name, &body)).collect();
+    if std::env::args().any(|argument| argument == "--json") {
+        print_json(&rows);
+    } else {
+        print_table(&rows);
+    }
+}
+
+fn samples() -> Vec<(&'static str, Bytes)> {
+    let record = record(0);
+    let records: Vec<String> = (0..100).map(self::record).collect();
+    vec![
+        ("1 kB record", Bytes::from(record.clone())),
+        ("4 kB record", Bytes::from(record.replacen("\"maxResults\":100", &filler(), 1))),
+        ("100 in Records", Bytes::from(format!("{{\"Records\":[{}]}}", records.join(",")))),
+        ("lake event", Bytes::from(LAKE)),
+    ]
+}
+
+fn record(number: usize) -> String {
+    RECORD.replace("NUMBER", &format!("{number:04}"))
+}
+
+fn filler() -> String {
+    let items: Vec<String> =
+        (0..60).map(|at| format!("{{\"instanceId\":\"i-0d1e2f3a4b5c{at:05}\"}}")).collect();
+    format!("\"instancesSet\":{{\"items\":[{}]}}", items.join(","))
+}
+
+fn measure(sample: &'static str, body: &Bytes) -> Row {
+    let decoded = || decode(body.clone());
+    let identified = |decoded: Vec<Decoded>| -> Vec<IdentifiedEvent> {
+        let raw = decoded.into_iter().map(|decoded| decoded.event.expect("an event"));
+        raw.map(|raw| identify(raw, None).expect("a format")).collect()
+    };
+    let mapped = |events: &[IdentifiedEvent]| -> Vec<EventData> {
+        events.iter().map(|event| map(event, ACCOUNT).expect("mapped")).collect()
+    };
+    let valid = |events: Vec<EventData>| -> Vec<ValidEvent> {
+        events.into_iter().map(|event| validate(event, Oversize::Move).expect("valid")).collect()
+    };
+    let events = identified(decoded());
+    let data = mapped(&events);
+    let valids = valid(data.clone());
+    let count = events.len();
+    let stages = [
+        median(count, || (), |()| decode(body.clone())),
+        median(count, decoded, identified),
+        median(count, || (), |()| mapped(&events)),
+        median(count, || data.clone(), valid),
+        median(count, || valids.clone(), |events| events.into_iter().map(checksum).collect::<Vec<_>>()),
+    ];
+    let total = median(
+        count,
+        || (),
+        |()| {
+            let events = identified(decode(body.clone()));
+            valid(mapped(&events)).into_iter().map(checksum).collect::<Vec<_>>()
+        },
+    );
+    Row { sample, bytes: body.len() / count, stages, total }
+}
+
+/// Nanoseconds for each event. The input of every run is made before the clock starts; dropping what comes out
+/// is part of the run.
+fn median<I, O>(events: usize, make: impl Fn() -> I, run: impl Fn(I) -> O) -> f64 {
+    let repeats = (ROUND_EVENTS / events).max(1);
+    let mut rounds: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let inputs: Vec<I> = (0..repeats).map(|_| make()).collect();
+            let start = Instant::now();
+            for input in inputs {
+                black_box(run(black_box(input)));
+            }
+            start.elapsed().as_secs_f64() * 1e9 / (repeats * events) as f64
+        })
+        .collect();
+    rounds.sort_by(f64::total_cmp);
+    rounds[ROUNDS / 2]
+}
+
+fn print_table(rows: &[Row]) {
+    print!("{:<16}{:>7}", "ns per event", "bytes");
+    for stage in STAGES {
+        print!("{stage:>10}");
+    }
+    println!("{:>10}", "all");
+    for row in rows {
+        print!("{:<16}{:>7}", row.sample, row.bytes);
+        for ns in row.stages {
+            print!("{ns:>10.0}");
+        }
+        println!("{:>10.0}", row.total);
+    }
+    println!("target for the first line: {TARGET_NS:.0}");
+}
+
+fn print_json(rows: &[Row]) {
+    for row in rows {
+        let stages: Vec<String> =
+            STAGES.iter().zip(row.stages).map(|(stage, ns)| format!("\"{stage}\":{ns:.0}")).collect();
+        let Row { sample, bytes, total, .. } = row;
+        println!(
+            "{{\"sample\":\"{sample}\",\"bytes\":{bytes},\"ns\":{{{},\"all\":{total:.0}}}}}",
+            stages.join(",")
+        );
+    }
+}
+
+const RECORD: &str = r#"{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE0000000001","arn":"arn:aws:iam::111122223333:user/ana","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE0000000001","userName":"ana"},"eventTime":"2024-03-01T08:15:00Z","eventSource":"ec2.amazonaws.com","eventName":"DescribeInstances","awsRegion":"eu-central-1","sourceIPAddress":"203.0.113.7","userAgent":"aws-cli/2.15.0 Python/3.11.6 Linux/6.1 exe/x86_64.amzn.2023","requestParameters":{"maxResults":100,"filterSet":{}},"responseElements":null,"requestID":"5b3f0a2e-0001-4000-8000-00000000NUMBER","eventID":"5b3f0a2e-1001-4000-8000-00000000NUMBER","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"ec2.eu-central-1.amazonaws.com"}}"#;
+
+const LAKE: &str = r#"{"version":"1.0","userIdentity":{"type":"User","principalId":"ana","details":{"team":"billing"}},"userAgent":"console/3.1","eventSource":"billing.example.com","eventName":"InvoiceApproved","eventTime":"2024-03-01T08:15:00Z","UID":"4f7d3c1a-90b2-4d7c-8a55-2f1f9b0c7e11","requestParameters":{"invoice":"INV-2024-0042","amount":"1200.00"},"sourceIPAddress":"203.0.113.7","recipientAccountId":"999999999999","additionalEventData":{"channel":"web"}}"#;
