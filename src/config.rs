@@ -3,9 +3,32 @@
 //! In: one TOML file and `TRIBUTARY_…` environment variables. Out: a [`Config`] in which every bound holds, or
 //! every problem at once.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use crate::identify::Format;
+
+mod bounds;
+mod channel_arn;
+mod convert;
+mod environment;
+mod finding;
+pub mod keys;
+pub mod kinds;
+mod nearest;
+mod queue_url;
+mod raw;
+mod reference;
+mod show;
+#[cfg(test)]
+mod tests;
+
+pub use channel_arn::ChannelArnError;
+pub use environment::of_process as process_environment;
+pub use finding::{ConfigError, Finding, Origin};
+pub(crate) use queue_url::is_fifo;
+pub use raw::RawConfig;
+pub use reference::reference;
+pub use show::{Setting, settings, settings_toml};
 
 /// All that `run` needs to know. Every bound has been checked, alone and together.
 #[derive(Clone, Debug)]
@@ -21,6 +44,20 @@ pub struct Config {
     pub breaker: BreakerConfig,
     pub service: ServiceConfig,
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment over it, and checks everything. The second value are
+    /// warnings: what works, and probably is not what was meant.
+    ///
+    /// # Errors
+    /// Every problem at once, each with its key, the place where it was written, and the cure.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<Finding>), ConfigError> {
+        Self::from_raw(&RawConfig::read(path, environment))
+    }
 }
 
 /// The queue that events come from.
@@ -46,7 +83,7 @@ pub struct DeadLetterConfig {
 }
 
 /// One channel of CloudTrail Lake.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DestinationConfig {
     /// Low-cardinality; a metric label and part of the ledger's key.
     pub name: String,
@@ -62,6 +99,21 @@ pub struct DestinationConfig {
     pub request_timeout: Duration,
     /// What becomes of optional fields that break the schema.
     pub oversize: Oversize,
+}
+
+/// All but the external id, of which only the presence is told.
+impl fmt::Debug for DestinationConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DestinationConfig")
+            .field("name", &self.name)
+            .field("channel_arn", &self.channel_arn)
+            .field("external_id", &self.external_id.as_ref().map(|_| "(hidden)"))
+            .field("requests_per_second", &self.requests_per_second)
+            .field("concurrency_max", &self.concurrency_max)
+            .field("request_timeout", &self.request_timeout)
+            .field("oversize", &self.oversize)
+            .finish()
+    }
 }
 
 /// A checked channel ARN: `arn:aws:cloudtrail:<region>:<account>:channel/<id>`.
@@ -140,5 +192,28 @@ pub struct LogConfig {
     /// A `tracing` filter such as `info` or `tributary=debug,warn`.
     pub filter: String,
     /// JSON lines, or text for people.
-    pub json: bool,
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl LogFormat {
+    /// Whether to write JSON, given where the lines go.
+    pub fn is_json(self, to_terminal: bool) -> bool {
+        match self {
+            Self::Auto => !to_terminal,
+            Self::Json => true,
+            Self::Text => false,
+        }
+    }
 }

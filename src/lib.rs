@@ -51,3 +51,7 @@ pub mod room;
 mod tasks;
 
 pub mod local;
+
+pub mod cli;
+pub mod command;
+pub mod output;

@@ -1,0 +1,99 @@
+//! The commands: each takes its arguments, does its work and says how it ended.
+
+use std::{io, process::ExitCode};
+
+use crate::{
+    cli::{Cli, Command},
+    config::ConfigError,
+    output,
+};
+
+pub mod check;
+pub mod completions;
+pub mod enqueue;
+
+/// How a command ended, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done = 0,
+    /// 1: failed while running.
+    Failed = 1,
+    /// 2: wrong usage or configuration; nothing was started.
+    Usage = 2,
+    /// 3: finished, but something was not delivered, not accepted or not found.
+    Incomplete = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The arguments are wrong in a way that only the command can see. The sentence names the cure.
+    #[error("{0}")]
+    Usage(String),
+    /// A file or stdin cannot be read.
+    #[error("could not read {name}")]
+    Read {
+        /// The file, or `stdin`.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was asked for cannot be printed.
+    #[error("could not write to stdout")]
+    Print(#[from] io::Error),
+    /// Anything else, at run time.
+    #[error(transparent)]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl CommandError {
+    /// The exit code. A reader that has seen enough (`| head`) is no failure.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Usage(_) => Exit::Usage,
+            Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Self::Read { .. } | Self::Print(_) | Self::Failed(_) => Exit::Failed,
+        }
+    }
+
+    /// The error with its causes, one a line.
+    fn explained(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        causes.fold(format!("error: {self}"), |text, cause| format!("{text}\n  because: {cause}"))
+    }
+}
+
+/// Runs one command to its end, and prints why it failed, if it failed.
+pub async fn run(cli: Cli) -> Exit {
+    match dispatch(cli.command).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            let exit = error.exit();
+            if exit != Exit::Done {
+                output::note(error.explained());
+            }
+            exit
+        }
+    }
+}
+
+async fn dispatch(command: Command) -> Result<Exit, CommandError> {
+    match command {
+        Command::Check(args) => check::check(&args),
+        Command::Enqueue(args) => enqueue::enqueue(args).await,
+        Command::Completions { shell } => completions::completions(shell),
+        Command::Run(_) | Command::Demo(_) | Command::Local(_) | Command::Explain(_) | Command::Lake(_) => {
+            Err(CommandError::Usage("this command is not built in yet".into()))
+        }
+    }
+}

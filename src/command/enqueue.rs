@@ -1,0 +1,270 @@
+//! `tributary enqueue`: events from files or stdin to a queue.
+//!
+//! One thread reads, cuts and packs; up to `--concurrency` calls send. Between them waits a bounded number of
+//! batches, so memory does not grow with the files. Every piece is sent, or named on stderr by file and line.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    aws::{Aws, Failure},
+    cli::EnqueueArgs,
+    command::{CommandError, Exit},
+    config::{RawConfig, is_fifo, keys, kinds::Kind as _, process_environment},
+    limits, output,
+};
+
+mod cut;
+mod pack;
+mod send;
+
+use cut::Cutter;
+use pack::{Batch, Packer};
+use send::{Sent, Target};
+
+/// Batches that wait for a call, at most 1 MiB each.
+const WAITING_BATCHES: usize = 8;
+/// How every compressed file begins.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// What became of all files.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    /// Events that SQS has confirmed.
+    events: u64,
+    /// Messages that SQS has confirmed.
+    messages: u64,
+    /// Messages that SQS refused or never confirmed.
+    failed_messages: u64,
+    /// Pieces of files that no message can carry.
+    unsendable: u64,
+}
+
+/// Sends all files.
+///
+/// # Errors
+/// No queue is named, a file cannot be read, or SQS refuses every call.
+pub async fn enqueue(args: EnqueueArgs) -> Result<Exit, CommandError> {
+    let queue_url = queue_url(&args)?;
+    let target = target(&args, queue_url).await;
+    // One group keeps its order only if one call is in flight.
+    let concurrency = if target.group.is_some() { 1 } else { args.concurrency as usize };
+    let progress = progress(&args.files);
+    let (batches, mut waiting) = mpsc::channel(WAITING_BATCHES);
+    let mut reading = JoinSet::new();
+    let (files, events_per_message, bar) = (args.files, args.events_per_message, progress.clone());
+    reading.spawn_blocking(move || read(&files, Packer::new(events_per_message), &batches, &bar));
+    let mut summary = Summary::default();
+    let sending = send_all(&target, &mut waiting, concurrency, &mut summary, &progress).await;
+    // Tells the reader to stop, if sending did.
+    drop(waiting);
+    let (unsendable, read) = joined(reading.join_next().await).unwrap_or((0, Ok(())));
+    summary.unsendable = unsendable;
+    progress.finish_and_clear();
+    tell(&summary, args.json)?;
+    sending.map_err(|failure| CommandError::Failed(refused(&target, &failure).into()))?;
+    read?;
+    Ok(if summary.failed_messages + summary.unsendable == 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+fn queue_url(args: &EnqueueArgs) -> Result<String, CommandError> {
+    let key = &keys::SOURCE_QUEUE_URL;
+    if let Some(url) = &args.queue_url {
+        let parsed = key.kind.parse(url);
+        return parsed
+            .map_err(|wrong| CommandError::Usage(format!("--queue-url {}; {}", wrong.what, wrong.cure)));
+    }
+    let raw = RawConfig::read(args.file.config.as_deref(), process_environment());
+    raw.get(key).ok_or_else(|| {
+        CommandError::Usage(
+            "no valid queue is named; give --queue-url URL, --config FILE, or TRIBUTARY_SOURCE_QUEUE_URL"
+                .into(),
+        )
+    })
+}
+
+async fn target(args: &EnqueueArgs, queue_url: String) -> Target {
+    let client = match local_endpoint(&queue_url) {
+        Some(endpoint) => Aws::local(endpoint, endpoint).sqs(&queue_url),
+        None => Aws::from_environment().await.sqs(&queue_url),
+    };
+    let group = is_fifo(&queue_url).then(|| args.group.clone());
+    Target { client, queue_url, group }
+}
+
+/// A queue on this machine is spoken to directly, unless the environment names an endpoint: the SDK would take the
+/// URL to AWS.
+fn local_endpoint(queue_url: &str) -> Option<&str> {
+    let is_named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let host_at = queue_url.find("://")? + 3;
+    let end = host_at + queue_url[host_at..].find('/')?;
+    let host = &queue_url[host_at..end];
+    let is_local = ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| {
+        host.split_at_checked(local.len())
+            .is_some_and(|(name, port)| name == *local && (port.is_empty() || port.starts_with(':')))
+    });
+    (is_local && !is_named("AWS_ENDPOINT_URL_SQS") && !is_named("AWS_ENDPOINT_URL"))
+        .then(|| &queue_url[..end])
+}
+
+/// Reads, cuts and packs every file; counts the pieces that no message can carry. What was read before a file fails
+/// is still sent.
+fn read(
+    files: &[PathBuf],
+    mut packer: Packer,
+    batches: &mpsc::Sender<Batch>,
+    progress: &ProgressBar,
+) -> (u64, Result<(), CommandError>) {
+    let mut unsendable = 0;
+    let mut read = Ok(());
+    for file in files {
+        read = read_file(file, &mut packer, &mut unsendable, batches, progress);
+        if read.is_err() {
+            break;
+        }
+    }
+    // When sending has ended early nobody takes them; then that is told.
+    packer.finish().into_iter().try_for_each(|batch| batches.blocking_send(batch)).unwrap_or_default();
+    (unsendable, read)
+}
+
+fn read_file(
+    file: &Path,
+    packer: &mut Packer,
+    unsendable: &mut u64,
+    batches: &mpsc::Sender<Batch>,
+    progress: &ProgressBar,
+) -> Result<(), CommandError> {
+    let name = if is_stdin(file) { "stdin".to_owned() } else { file.display().to_string() };
+    let input = progress.wrap_read(open(file, &name)?);
+    let mut cutter = Cutter::new(input, limits::SQS_BYTES_MAX);
+    packer.begin_file(&name);
+    while let Some(piece) =
+        cutter.next_piece().map_err(|source| CommandError::Read { name: name.clone(), source })?
+    {
+        if let Err(piece) = packer.push(piece) {
+            *unsendable += 1;
+            let note = format!("not sent: {name}:{}: {}", piece.line, piece.reason);
+            progress.suspend(|| output::note(note));
+        }
+        for batch in packer.take_full() {
+            if batches.blocking_send(batch).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn open(path: &Path, name: &str) -> Result<Box<dyn BufRead>, CommandError> {
+    let unreadable = |source| CommandError::Read { name: name.to_owned(), source };
+    let mut input: Box<dyn BufRead> = if is_stdin(path) {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(path).map_err(unreadable)?))
+    };
+    if input.fill_buf().map_err(unreadable)?.starts_with(&GZIP_MAGIC) {
+        let cure = format!("{name} is compressed; run: gunzip -c {name} | tributary enqueue -");
+        return Err(CommandError::Usage(cure));
+    }
+    Ok(input)
+}
+
+async fn send_all(
+    target: &Target,
+    waiting: &mut mpsc::Receiver<Batch>,
+    concurrency: usize,
+    summary: &mut Summary,
+    progress: &ProgressBar,
+) -> Result<(), Failure> {
+    let mut calls: JoinSet<Result<Sent, Failure>> = JoinSet::new();
+    while let Some(batch) = waiting.recv().await {
+        if calls.len() >= concurrency {
+            count(joined(calls.join_next().await), summary, progress)?;
+        }
+        let target = target.clone();
+        calls.spawn(async move { send::send(&target, batch).await });
+    }
+    while let Some(sent) = joined(calls.join_next().await) {
+        count(Some(sent), summary, progress)?;
+    }
+    Ok(())
+}
+
+fn count(
+    sent: Option<Result<Sent, Failure>>,
+    summary: &mut Summary,
+    progress: &ProgressBar,
+) -> Result<(), Failure> {
+    let Some(sent) = sent.transpose()? else { return Ok(()) };
+    summary.events += sent.events;
+    summary.messages += sent.messages;
+    summary.failed_messages += sent.failed.len() as u64;
+    for (message, code) in sent.failed {
+        let (file, line): (Arc<str>, u64) = (message.file, message.line);
+        progress.suspend(|| output::note(format_args!("not sent: {file}:{line}: {code}")));
+    }
+    progress.set_message(format!("{} events sent", summary.events));
+    Ok(())
+}
+
+/// The value of a task; its panic, if it panicked, goes on here.
+fn joined<T>(ended: Option<Result<T, tokio::task::JoinError>>) -> Option<T> {
+    match ended? {
+        Ok(value) => Some(value),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => None,
+        },
+    }
+}
+
+/// By bytes where all sizes are known. Nothing is drawn unless stderr is a terminal.
+fn progress(files: &[PathBuf]) -> ProgressBar {
+    let size = |file: &PathBuf| {
+        std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|file| file.len())
+    };
+    let (bar, template) = match files.iter().map(size).sum::<Option<u64>>() {
+        Some(bytes) => (ProgressBar::new(bytes), "{wide_bar} {bytes}/{total_bytes}  {msg}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} read  {msg}"),
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn tell(summary: &Summary, json: bool) -> Result<(), CommandError> {
+    if json {
+        return Ok(output::print_json(summary)?);
+    }
+    let Summary { events, messages, failed_messages, unsendable } = summary;
+    output::print(format_args!("sent {events} events in {messages} messages"))?;
+    if failed_messages + unsendable > 0 {
+        output::print(format_args!(
+            "not sent: {failed_messages} messages that the queue did not take, {unsendable} pieces that no message can carry"
+        ))?;
+    }
+    Ok(())
+}
+
+fn refused(target: &Target, failure: &Failure) -> String {
+    let Failure { code, message, .. } = failure;
+    format!(
+        "the queue {} takes nothing: {code}: {message}; when that is cured send the files again: what was sent before \
+         comes out as duplicates",
+        target.queue_url
+    )
+}

@@ -1,0 +1,197 @@
+//! Bounds that hold between values. In: what was written. Out: problems, and warnings for what works but was
+//! probably not meant. A value that is wrong by itself takes no part: it has its own finding.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    config::{
+        Finding, RawConfig,
+        keys::{self, named},
+        kinds::written,
+        queue_url::is_fifo,
+    },
+    limits,
+};
+
+/// `stopTimeout` on Fargate: after that the task is killed.
+/// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
+const FARGATE_STOP_MAX: Duration = Duration::from_mins(2);
+
+/// Every broken relation between values that are each well-formed.
+pub(crate) fn problems_together(raw: &RawConfig) -> Vec<Finding> {
+    let mut problems = Vec::new();
+    problems.extend(queues(raw));
+    problems.extend(linger(raw));
+    problems.extend(puts(raw));
+    problems.extend(lease(raw));
+    problems.extend(window(raw));
+    problems.extend(channels(raw));
+    problems
+}
+
+/// What works, and probably is not what was meant.
+pub(crate) fn warnings(raw: &RawConfig) -> Vec<Finding> {
+    let mut warnings = Vec::new();
+    warnings.extend(drain(raw));
+    warnings.extend(shared_quota(raw));
+    warnings
+}
+
+fn queues(raw: &RawConfig) -> Option<Finding> {
+    let (source, dead) = (raw.get(&keys::SOURCE_QUEUE_URL)?, raw.get(&keys::DEAD_LETTER_QUEUE_URL)?);
+    let path = keys::DEAD_LETTER_QUEUE_URL.path;
+    if source == dead {
+        return Some(Finding::about(
+            raw,
+            path,
+            "is the source queue: dead letters would be read again for ever",
+            "write the URL of another queue",
+        ));
+    }
+    match (is_fifo(&source), is_fifo(&dead)) {
+        (true, false) => Some(Finding::about(
+            raw,
+            path,
+            "is a standard queue, and the source is a FIFO queue: dead letters would lose their order",
+            "write the URL of a FIFO queue, its name ends in .fifo",
+        )),
+        (false, true) => Some(Finding::about(
+            raw,
+            path,
+            "is a FIFO queue, and the source is a standard queue: it cannot be the source's redrive target",
+            "write the URL of a standard queue",
+        )),
+        _ => None,
+    }
+}
+
+/// Events wait in a batch while their messages are hidden.
+fn linger(raw: &RawConfig) -> Option<Finding> {
+    let (linger, visibility) = (raw.get(&keys::BATCH_LINGER)?, raw.get(&keys::SOURCE_VISIBILITY)?);
+    (linger * 4 >= visibility).then(|| {
+        Finding::about(
+            raw,
+            keys::BATCH_LINGER.path,
+            format!(
+                "{} is not less than a quarter of source.visibility, {}",
+                written(linger),
+                written(visibility)
+            ),
+            "lower batch.linger or raise source.visibility",
+        )
+    })
+}
+
+/// A message must stay hidden for the longest put and one more: else it comes again while its own put is under way.
+fn puts(raw: &RawConfig) -> Vec<Finding> {
+    let check = |name: &str| {
+        let (linger, visibility) = (raw.get(&keys::BATCH_LINGER)?, raw.get(&keys::SOURCE_VISIBILITY)?);
+        let longest = linger + raw.get_of(name, &keys::REQUEST_TIMEOUT)?;
+        (longest * 2 > visibility).then(|| {
+            let what = format!(
+                "with batch.linger a put takes up to {}, and source.visibility, {}, is not twice that",
+                written(longest),
+                written(visibility)
+            );
+            let path = named(keys::REQUEST_TIMEOUT.path, name);
+            Finding::about(
+                raw,
+                &path,
+                what,
+                format!("lower it, or raise source.visibility to {}", written(longest * 2)),
+            )
+        })
+    };
+    raw.destinations().filter_map(check).collect()
+}
+
+/// A claim that ends while its message is still hidden lets another worker publish the same event.
+fn lease(raw: &RawConfig) -> Option<Finding> {
+    let (lease, visibility) = (raw.get(&keys::DEDUPE_LEASE)?, raw.get(&keys::SOURCE_VISIBILITY)?);
+    (lease < visibility).then(|| {
+        Finding::about(
+            raw,
+            keys::DEDUPE_LEASE.path,
+            format!("{} is shorter than source.visibility, {}", written(lease), written(visibility)),
+            "make it at least as long: else a claim ends while its message is still being worked on",
+        )
+    })
+}
+
+/// A redelivery after a crash must still meet the ids that were settled before it.
+fn window(raw: &RawConfig) -> Option<Finding> {
+    let window = raw.get(&keys::DEDUPE_WINDOW)?;
+    let others = [
+        (keys::SOURCE_VISIBILITY.path, raw.get(&keys::SOURCE_VISIBILITY)),
+        (keys::DEDUPE_LEASE.path, raw.get(&keys::DEDUPE_LEASE)),
+    ];
+    let (path, longest) =
+        others.into_iter().filter_map(|(path, time)| Some((path, time?))).max_by_key(|(_, time)| *time)?;
+    (window <= longest).then(|| {
+        Finding::about(
+            raw,
+            keys::DEDUPE_WINDOW.path,
+            format!("{} is not longer than {path}, {}", written(window), written(longest)),
+            "raise it: else a message that comes again is published again",
+        )
+    })
+}
+
+/// One channel under two names would get every event twice.
+fn channels(raw: &RawConfig) -> Vec<Finding> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for name in raw.destinations() {
+        let Some(channel) = raw.get_of(name, &keys::CHANNEL_ARN) else { continue };
+        if let Some(first) = seen.get(&channel.arn) {
+            problems.push(Finding::about(
+                raw,
+                &named(keys::CHANNEL_ARN.path, name),
+                format!("is the channel of destinations.{first} too: every event would be stored twice"),
+                "write another channel's ARN, or remove one of the two destinations",
+            ));
+        } else {
+            seen.insert(channel.arn, name);
+        }
+    }
+    problems
+}
+
+fn drain(raw: &RawConfig) -> Option<Finding> {
+    let drain = raw.get(&keys::SERVICE_DRAIN_TIMEOUT)?;
+    (drain > FARGATE_STOP_MAX).then(|| {
+        Finding::about(
+            raw,
+            keys::SERVICE_DRAIN_TIMEOUT.path,
+            format!("{} is longer than Fargate ever waits, {}", written(drain), written(FARGATE_STOP_MAX)),
+            "on Fargate lower it and set stopTimeout above it; elsewhere make sure the platform waits as long",
+        )
+    })
+}
+
+/// The quota is one for all channels of an account in a Region.
+fn shared_quota(raw: &RawConfig) -> Vec<Finding> {
+    let mut budgets: BTreeMap<(String, String), (usize, Vec<&str>)> = BTreeMap::new();
+    for name in raw.destinations() {
+        let channel = raw.get_of(name, &keys::CHANNEL_ARN);
+        let (Some(channel), Some(rate)) = (channel, raw.get_of(name, &keys::REQUESTS_PER_SECOND)) else {
+            continue;
+        };
+        let (sum, names) = budgets.entry((channel.account, channel.region)).or_default();
+        *sum += rate;
+        names.push(name);
+    }
+    let quota = limits::PUT_REQUESTS_PER_SECOND;
+    let over = budgets.into_values().filter(|(sum, _)| *sum > quota as usize);
+    over.filter_map(|(sum, names)| {
+        let path = named(keys::REQUESTS_PER_SECOND.path, names.last()?);
+        let names = names.join(", ");
+        Some(Finding::about(
+            raw,
+            &path,
+            format!("{names} share one account and Region, and ask for {sum} calls a second of its {quota}"),
+            "divide the quota between them, or expect throttling",
+        ))
+    })
+    .collect()
+}

@@ -1,0 +1,120 @@
+//! The one conversion from what was written to what is needed. In: [`RawConfig`]. Out: [`Config`] and warnings, or
+//! every problem.
+
+use crate::config::{
+    BatchConfig, BreakerConfig, Config, ConfigError, DeadLetterConfig, DedupeConfig, DestinationConfig,
+    Finding, FlowConfig, LogConfig, RawConfig, ServiceConfig, SourceConfig, bounds,
+    finding::Origin,
+    keys::{self, Absent, AnyKey, environment_name},
+};
+
+impl Config {
+    /// Checks each value alone, then the values together, then builds.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn from_raw(raw: &RawConfig) -> Result<(Self, Vec<Finding>), ConfigError> {
+        let mut problems = raw.problems().to_vec();
+        problems.extend(raw.paths().into_iter().filter_map(|(path, key)| problem_alone(raw, path, key)));
+        if !raw.is_partial {
+            problems.extend(raw.destinations().next().is_none().then(no_destination));
+            problems.extend(bounds::problems_together(raw));
+        }
+        match build(raw) {
+            Some(config) if problems.is_empty() => Ok((config, bounds::warnings(raw))),
+            _ => {
+                debug_assert!(!problems.is_empty(), "a configuration that cannot be built has a problem");
+                Err(ConfigError { problems })
+            }
+        }
+    }
+}
+
+fn problem_alone(raw: &RawConfig, path: String, key: &dyn AnyKey) -> Option<Finding> {
+    match (raw.written(&path), key.absent()) {
+        (Some(written), _) => {
+            let wrong = key.check(&written.text).err()?;
+            let origin = Some(written.origin.clone());
+            Some(Finding { key: path, origin, what: wrong.what, cure: wrong.cure })
+        }
+        (None, Absent::Required { example }) if !raw.is_partial => Some(Finding {
+            what: "is not given, and has no default".into(),
+            cure: format!("write it, such as \"{example}\", or set {}", environment_name(&path)),
+            key: path,
+            origin: None,
+        }),
+        (None, _) => None,
+    }
+}
+
+fn no_destination() -> Finding {
+    let variable = environment_name(&keys::named(keys::CHANNEL_ARN.path, "lake"));
+    Finding {
+        key: "destinations".into(),
+        origin: None,
+        what: "none is given".into(),
+        cure: format!("write [destinations.lake] with a channel_arn, or set {variable}"),
+    }
+}
+
+/// `None` only where [`problem_alone`] has found a problem.
+fn build(raw: &RawConfig) -> Option<Config> {
+    let destinations: Option<Vec<_>> = raw.destinations().map(|name| destination(raw, name)).collect();
+    Some(Config {
+        source: SourceConfig {
+            queue_url: raw.get(&keys::SOURCE_QUEUE_URL)?,
+            receivers_max: raw.get(&keys::SOURCE_RECEIVERS_MAX)?,
+            wait: raw.get(&keys::SOURCE_WAIT)?,
+            visibility: raw.get(&keys::SOURCE_VISIBILITY)?,
+            format: raw.get(&keys::SOURCE_FORMAT)?,
+        },
+        dead_letter: DeadLetterConfig { queue_url: raw.get(&keys::DEAD_LETTER_QUEUE_URL)? },
+        destinations: destinations?,
+        dedupe: DedupeConfig {
+            window: raw.get(&keys::DEDUPE_WINDOW)?,
+            entries_max: raw.get(&keys::DEDUPE_ENTRIES_MAX)?,
+            lease: raw.get(&keys::DEDUPE_LEASE)?,
+        },
+        batch: BatchConfig {
+            linger: raw.get(&keys::BATCH_LINGER)?,
+            events_max: raw.get(&keys::BATCH_EVENTS_MAX)?,
+            bytes_max: raw.get(&keys::BATCH_BYTES_MAX)?,
+        },
+        flow: FlowConfig { max_in_flight_bytes: raw.get(&keys::MAX_IN_FLIGHT_BYTES)? },
+        breaker: BreakerConfig {
+            dead_letter_share: raw.get(&keys::DEAD_LETTER_SHARE)?,
+            deliveries: raw.get(&keys::BREAKER_DELIVERIES)?,
+            cool_down: raw.get(&keys::BREAKER_COOL_DOWN)?,
+        },
+        service: ServiceConfig {
+            listen: raw.get(&keys::SERVICE_LISTEN)?,
+            drain_timeout: raw.get(&keys::SERVICE_DRAIN_TIMEOUT)?,
+        },
+        log: LogConfig { filter: raw.get(&keys::LOG_FILTER)?, format: raw.get(&keys::LOG_FORMAT)? },
+    })
+}
+
+fn destination(raw: &RawConfig, name: &str) -> Option<DestinationConfig> {
+    Some(DestinationConfig {
+        name: name.to_owned(),
+        channel_arn: raw.get_of(name, &keys::CHANNEL_ARN)?,
+        external_id: raw.get_of(name, &keys::EXTERNAL_ID),
+        requests_per_second: u32::try_from(raw.get_of(name, &keys::REQUESTS_PER_SECOND)?).ok()?,
+        concurrency_max: raw.get_of(name, &keys::CONCURRENCY_MAX)?,
+        request_timeout: raw.get_of(name, &keys::REQUEST_TIMEOUT)?,
+        oversize: raw.get_of(name, &keys::OVERSIZE_POLICY)?,
+    })
+}
+
+impl Finding {
+    /// A finding about the value of one key, wherever it comes from.
+    pub(crate) fn about(
+        raw: &RawConfig,
+        path: &str,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        let origin = Some(raw.origin(path)).filter(|origin| *origin != Origin::Default);
+        Self { key: path.to_owned(), origin, what: what.into(), cure: cure.into() }
+    }
+}

@@ -1,0 +1,290 @@
+//! Every key of the configuration, once: its name, kind, bounds, default and what it is for.
+//!
+//! Parsing, environment names, the errors for unknown keys and the reference file all follow from this table.
+
+use std::time::Duration;
+
+use crate::{
+    config::{
+        LogFormat, Oversize,
+        kinds::{
+            Bytes, Channel, Choice, Count, ExternalId, Kind, Listen, LogFilter, QueueUrl, Share, Time, Wrong,
+        },
+    },
+    identify::Format,
+    limits,
+};
+
+/// The start of every environment variable that is ours.
+pub const ENVIRONMENT_PREFIX: &str = "TRIBUTARY_";
+/// Stands for a destination's name in a path.
+pub const ANY_NAME: &str = "*";
+
+/// What holds when a key is not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// It must be written; this is what it looks like.
+    Required {
+        /// For the reference and the cure.
+        example: &'static str,
+    },
+    /// This holds.
+    Default(&'static str),
+    /// Nothing holds; this is what it would look like.
+    Nothing {
+        /// For the reference.
+        example: &'static str,
+    },
+}
+
+/// One key.
+pub struct Key<K> {
+    /// Table and name, for example `batch.linger` or `destinations.*.channel_arn`.
+    pub path: &'static str,
+    /// How it is written.
+    pub kind: K,
+    /// What holds when it is not written.
+    pub absent: Absent,
+    /// Its effect, and who should change it.
+    pub doc: &'static str,
+}
+
+/// A [`Key`] of any kind.
+pub trait AnyKey: Sync {
+    /// Table and name.
+    fn path(&self) -> &'static str;
+    /// What holds when it is not written.
+    fn absent(&self) -> Absent;
+    /// Its effect, and who should change it.
+    fn doc(&self) -> &'static str;
+    /// Its bounds in a few words.
+    fn bounds(&self) -> String;
+    /// Whether its value is never printed.
+    fn is_secret(&self) -> bool;
+    /// Whether its value is a bare number in TOML.
+    fn is_bare(&self, text: &str) -> bool;
+    /// Whether a text is a value of its kind, within its bounds.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    fn check(&self, text: &str) -> Result<(), Wrong>;
+}
+
+impl<K: Kind + Sync> AnyKey for Key<K> {
+    fn path(&self) -> &'static str {
+        self.path
+    }
+
+    fn absent(&self) -> Absent {
+        self.absent
+    }
+
+    fn doc(&self) -> &'static str {
+        self.doc
+    }
+
+    fn bounds(&self) -> String {
+        self.kind.bounds()
+    }
+
+    fn is_secret(&self) -> bool {
+        K::SECRET
+    }
+
+    fn is_bare(&self, text: &str) -> bool {
+        text.parse::<f64>().is_ok_and(f64::is_finite)
+    }
+
+    fn check(&self, text: &str) -> Result<(), Wrong> {
+        self.kind.parse(text).map(|_| ())
+    }
+}
+
+/// The path of a key in the table of one destination.
+pub fn named(path: &str, name: &str) -> String {
+    path.replacen(ANY_NAME, name, 1)
+}
+
+/// The environment variable of a path: `source.queue_url` is `TRIBUTARY_SOURCE_QUEUE_URL`.
+pub fn environment_name(path: &str) -> String {
+    format!("{ENVIRONMENT_PREFIX}{}", path.replace(['.', '-'], "_").to_ascii_uppercase())
+}
+
+/// The tables in the order of the reference, each with what it is about.
+pub static TABLES: &[(&str, &str)] = &[
+    ("source", "The queue that events come from."),
+    ("dead_letter", "The queue for what can never be published, with the reason beside each event."),
+    (
+        "destinations.*",
+        "One channel of CloudTrail Lake. At least one is needed; the name after the dot is yours \
+         (a lower-case letter, then letters, digits and dashes, 32 in all) and labels metrics and dead letters.",
+    ),
+    ("dedupe", "How long and how many published event ids are remembered, so that none is published twice."),
+    ("batch", "When a request to the lake is full enough to leave. Applies to each destination on its own."),
+    ("flow", "How much may be under way at once: the one knob for memory."),
+    ("breaker", "When so many dead letters look like a mistake of ours, stop and call for help."),
+    ("service", "The process among other processes."),
+    ("log", "What is logged, and how. No payload is ever logged, at any level."),
+];
+
+macro_rules! keys {
+    ($($name:ident: $kind:ty = $path:literal, $absent:expr, $value:expr, $doc:literal;)+) => {
+        $(
+            #[doc = $doc]
+            pub static $name: Key<$kind> = Key { path: $path, kind: $value, absent: $absent, doc: $doc };
+        )+
+        /// Every key, in the order of the reference.
+        pub static ALL: &[&dyn AnyKey] = &[$(&$name),+];
+    };
+}
+
+const fn time(min_ms: u64, max_ms: u64) -> Time {
+    Time { min: Duration::from_millis(min_ms), max: Duration::from_millis(max_ms), whole_seconds: false }
+}
+
+/// For times that AWS takes in whole seconds.
+const fn seconds(min: u64, max: u64) -> Time {
+    Time { min: Duration::from_secs(min), max: Duration::from_secs(max), whole_seconds: true }
+}
+
+const FORMATS: Choice<Option<Format>> =
+    Choice(&[("auto", None), ("lake", Some(Format::Lake)), ("cloudtrail", Some(Format::CloudTrail))]);
+const OVERSIZE: Choice<Oversize> = Choice(&[("move", Oversize::Move), ("reject", Oversize::Reject)]);
+const LOG_FORMATS: Choice<LogFormat> =
+    Choice(&[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)]);
+
+/// The largest event, every character of it escaped, and its entry: a batch must hold one.
+const BATCH_BYTES_MIN: usize = 2 * limits::EVENT_DATA_BYTES_MAX + 1_000;
+const _: () = assert!(BATCH_BYTES_MIN > 2 * (limits::EVENT_DATA_BYTES_MAX + limits::EVENT_ID_CHARS_MAX));
+const DAY_MS: u64 = 86_400_000;
+
+const SOURCE_QUEUE: Absent =
+    Absent::Required { example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events" };
+const DEAD_LETTER_QUEUE: Absent = Absent::Required {
+    example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events-dead-letters",
+};
+const CHANNEL: Absent = Absent::Required {
+    example: "arn:aws:cloudtrail:eu-central-1:111122223333:channel/EXAMPLE8-0558-4f7e-a06a-43969EXAMPLE",
+};
+
+keys! {
+    SOURCE_QUEUE_URL: QueueUrl = "source.queue_url", SOURCE_QUEUE, QueueUrl,
+        "Where events are received. A name that ends in .fifo is a FIFO queue: order is kept within each message \
+         group. Everyone sets it.";
+    SOURCE_RECEIVERS_MAX: Count = "source.receivers_max", Absent::Default("16"), Count { min: 1, max: 128 },
+        "Most polls in flight at once. The number adapts: one while the queue is empty, more while polls come back \
+         full. Raise it where the queue is far away and deep; lower it to save requests.";
+    SOURCE_WAIT: Time = "source.wait", Absent::Default("20s"), seconds(0, limits::SQS_WAIT_SECONDS_MAX),
+        "How long one poll waits for a message. The longest is the cheapest, and costs no latency. Leave it.";
+    SOURCE_VISIBILITY: Time = "source.visibility", Absent::Default("120s"),
+        seconds(10, limits::SQS_VISIBILITY_SECONDS_MAX),
+        "How long a received message stays hidden from other workers. It is extended while work goes on, so this is \
+         also how soon a message comes again after a crash. Must be at least twice batch.linger and the longest \
+         request_timeout together. Lower it to recover from crashes sooner.";
+    SOURCE_FORMAT: Choice<Option<Format>> = "source.format", Absent::Default("auto"), FORMATS,
+        "The format of the events: \"lake\" is the integration event schema, \"cloudtrail\" are native CloudTrail \
+         records, \"auto\" tells them apart by content, event by event. Fix it where only one format may come, so \
+         that anything else is dead-lettered.";
+
+    DEAD_LETTER_QUEUE_URL: QueueUrl = "dead_letter.queue_url", DEAD_LETTER_QUEUE, QueueUrl,
+        "Where dead letters go. Must be another queue than the source, FIFO if the source is FIFO, with the longest \
+         retention (14 days). Everyone sets it.";
+
+    CHANNEL_ARN: Channel = "destinations.*.channel_arn", CHANNEL, Channel,
+        "Where to publish. The Region of the calls and the recipientAccountId of every event are taken from it. \
+         Everyone sets it.";
+    EXTERNAL_ID: ExternalId = "destinations.*.external_id", Absent::Nothing { example: "example-external-id" },
+        ExternalId,
+        "Needed where the channel's resource policy asks for cloudtrail:ExternalId. Treated as a secret: never \
+         logged, never shown. Better given by the environment than written here.";
+    REQUESTS_PER_SECOND: Count = "destinations.*.requests_per_second", Absent::Default("100"),
+        Count { min: 1, max: limits::PUT_REQUESTS_PER_SECOND as usize },
+        "This worker's share of the account's 100 PutAuditEvents calls a second in one Region, which nobody can \
+         raise. With N workers, or other publishers in the account, set 100 divided by their number.";
+    CONCURRENCY_MAX: Count = "destinations.*.concurrency_max", Absent::Default("8"), Count { min: 1, max: 128 },
+        "Most calls in flight at once. The number adapts: it grows while calls succeed and halves when throttled. \
+         Raise it where the round trip is long.";
+    REQUEST_TIMEOUT: Time = "destinations.*.request_timeout", Absent::Default("30s"), time(1_000, 300_000),
+        "How long one call may take. After that its outcome is unknown and its events are sent again: too short a \
+         time makes duplicates in the lake. Leave it.";
+    OVERSIZE_POLICY: Choice<Oversize> = "destinations.*.oversize", Absent::Default("move"), OVERSIZE,
+        "What becomes of an optional field that the lake's schema refuses (too long, wrong type, no IP address): \
+         \"move\" takes it out and keeps the original under additionalEventData.tributary.moved, \"reject\" \
+         dead-letters the event. Choose \"reject\" where an altered event is worse than a late one.";
+
+    DEDUPE_WINDOW: Time = "dedupe.window", Absent::Default("1h"), time(60_000, 14 * DAY_MS),
+        "An event id that comes again within this time after it was settled is a duplicate. Must be longer than \
+         source.visibility. Set it to the longest time after which a producer may send an event again.";
+    DEDUPE_ENTRIES_MAX: Count = "dedupe.entries_max", Absent::Default("400000"),
+        Count { min: 10_000, max: 100_000_000 },
+        "The oldest ids are forgotten beyond this many, even within the window; a metric tells. About 80 bytes of \
+         memory each. Set it to the events of one window at peak rate.";
+    DEDUPE_LEASE: Time = "dedupe.lease", Absent::Default("120s"), time(10_000, DAY_MS),
+        "How long a claim on an event id holds before another worker may take it over. Must be at least \
+         source.visibility and at most dedupe.window. Change it together with source.visibility.";
+
+    BATCH_LINGER: Time = "batch.linger", Absent::Default("250ms"), time(0, 60_000),
+        "Longest wait for a batch to fill before it leaves anyway. Longer means fewer, fuller calls and more \
+         latency. Must be less than a quarter of source.visibility. Raise it where several workers share the \
+         100 calls a second.";
+    BATCH_EVENTS_MAX: Count = "batch.events_max", Absent::Default("100"), Count { min: 1, max: limits::PUT_EVENTS_MAX },
+        "Events in one call. The default is the lake's limit. Leave it.";
+    BATCH_BYTES_MAX: Bytes = "batch.bytes_max", Absent::Default("999999"),
+        Bytes { min: BATCH_BYTES_MIN, max: limits::PUT_BYTES_MAX },
+        "Bytes of one request body as sent. The default is the lake's limit, read strictly; the lower bound still \
+         holds the largest event. Leave it.";
+
+    MAX_IN_FLIGHT_BYTES: Bytes = "flow.max_in_flight_bytes", Absent::Default("16MiB"),
+        Bytes { min: limits::SQS_BYTES_MAX, max: 4 << 30 },
+        "Bytes of message bodies that are received and not yet settled. Polling stops at this line; memory use is a \
+         small multiple of it. The lower bound is one message of the largest size. Raise it for more throughput \
+         against a slow lake.";
+
+    DEAD_LETTER_SHARE: Share = "breaker.dead_letter_share", Absent::Default("0.5"), Share,
+        "The breaker opens when more than this share of the last breaker.deliveries were dead-lettered: intake \
+         stops and the worker is not ready. Set it to 1 to switch the breaker off.";
+    BREAKER_DELIVERIES: Count = "breaker.deliveries", Absent::Default("200"), Count { min: 10, max: 100_000 },
+        "How many of the last deliveries the breaker looks at. Raise it where bad events come in bursts.";
+    BREAKER_COOL_DOWN: Time = "breaker.cool_down", Absent::Default("60s"), time(1_000, 3_600_000),
+        "How long intake stays stopped before it is tried again.";
+
+    SERVICE_LISTEN: Listen = "service.listen", Absent::Default("0.0.0.0:9464"), Listen,
+        "Where /livez, /readyz and /metrics are served over plain HTTP. Port 0 takes any free port. Change it \
+         where the port is taken.";
+    SERVICE_DRAIN_TIMEOUT: Time = "service.drain_timeout", Absent::Default("25s"), time(1_000, 3_600_000),
+        "Longest time between SIGTERM and exit; what is not settled by then is returned to the queue. Keep it below \
+         what the platform grants: 30 s by default on ECS and Kubernetes, 120 s at most on Fargate.";
+
+    LOG_FILTER: LogFilter = "log.filter", Absent::Default("info"), LogFilter,
+        "Which log lines are written. Set \"info,tributary=debug\" to follow single messages.";
+    LOG_FORMAT: Choice<LogFormat> = "log.format", Absent::Default("auto"), LOG_FORMATS,
+        "\"json\" writes one object a line, \"text\" writes for people, \"auto\" writes text to a terminal and JSON \
+         to anything else.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_and_example_is_within_its_own_bounds() {
+        for key in ALL {
+            let (Absent::Default(text)
+            | Absent::Required { example: text }
+            | Absent::Nothing { example: text }) = key.absent();
+            assert_eq!(key.check(text), Ok(()), "{}", key.path());
+        }
+    }
+
+    #[test]
+    fn every_key_has_a_table_and_a_sentence_and_its_own_variable() {
+        let mut variables = std::collections::BTreeSet::new();
+        for key in ALL {
+            let (table, _) = key.path().rsplit_once('.').unwrap();
+            assert!(TABLES.iter().any(|(known, _)| *known == table), "{}", key.path());
+            assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
+            assert!(variables.insert(environment_name(key.path())), "{}", key.path());
+        }
+        assert_eq!(ALL.len(), 26);
+    }
+}

@@ -1,0 +1,322 @@
+//! The configuration as its reader meets it: what is written goes in, values or findings come out.
+
+use std::{io::Write as _, time::Duration};
+
+use super::*;
+
+const QUEUE: &str = "https://sqs.eu-central-1.amazonaws.com/111122223333/audit";
+const DEAD: &str = "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-dead";
+const ARN: &str = "arn:aws:cloudtrail:eu-central-1:111122223333:channel/one";
+const SECRET: &str = "external-id-to-be-hidden";
+
+fn minimal() -> Vec<(String, String)> {
+    environment(&[
+        ("TRIBUTARY_SOURCE_QUEUE_URL", QUEUE),
+        ("TRIBUTARY_DEAD_LETTER_QUEUE_URL", DEAD),
+        ("TRIBUTARY_DESTINATIONS_LAKE_CHANNEL_ARN", ARN),
+    ])
+}
+
+fn environment(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// The least that is needed comes from the environment, the case from the file and further variables.
+fn load(text: &str, variables: &[(&str, &str)]) -> Result<(Config, Vec<Finding>), ConfigError> {
+    let all = minimal().into_iter().chain(environment(variables));
+    Config::load(Some(file(text).path()), all)
+}
+
+/// The findings of a configuration that must not load.
+fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<Finding> {
+    load(text, variables).map(|_| ()).expect_err(text).problems
+}
+
+#[test]
+fn environment_alone_is_enough_and_defaults_are_as_documented() {
+    let (config, warnings) = Config::load(None, minimal()).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(config.source.queue_url, QUEUE);
+    assert_eq!(config.source.receivers_max, 16);
+    assert_eq!(config.source.wait, Duration::from_secs(20));
+    assert_eq!(config.source.visibility, Duration::from_mins(2));
+    assert_eq!(config.source.format, None);
+    assert_eq!(config.dead_letter.queue_url, DEAD);
+    let [lake] = &config.destinations[..] else { panic!("one destination") };
+    assert_eq!((lake.name.as_str(), lake.channel_arn.arn.as_str()), ("lake", ARN));
+    assert_eq!((lake.requests_per_second, lake.concurrency_max), (100, 8));
+    assert_eq!((lake.request_timeout, lake.oversize), (Duration::from_secs(30), Oversize::Move));
+    assert_eq!(lake.external_id, None);
+    assert_eq!(config.dedupe.window, Duration::from_hours(1));
+    assert_eq!((config.dedupe.entries_max, config.dedupe.lease), (400_000, Duration::from_mins(2)));
+    assert_eq!(config.batch.linger, Duration::from_millis(250));
+    assert_eq!((config.batch.events_max, config.batch.bytes_max), (100, 999_999));
+    assert_eq!(config.flow.max_in_flight_bytes, 16 << 20);
+    assert!((config.breaker.dead_letter_share - 0.5).abs() < f64::EPSILON);
+    assert_eq!((config.breaker.deliveries, config.breaker.cool_down), (200, Duration::from_mins(1)));
+    assert_eq!(config.service.listen.to_string(), "0.0.0.0:9464");
+    assert_eq!(config.service.drain_timeout, Duration::from_secs(25));
+    assert_eq!((config.log.filter.as_str(), config.log.format), ("info", LogFormat::Auto));
+}
+
+#[test]
+fn a_variable_wins_over_the_file_and_an_empty_one_does_not() {
+    let text = "[batch]\nlinger = \"1s\"\nevents_max = 50\n";
+    let variables = [("TRIBUTARY_BATCH_LINGER", "2s"), ("TRIBUTARY_BATCH_EVENTS_MAX", "")];
+    let (config, _) = load(text, &variables).unwrap();
+    assert_eq!(config.batch.linger, Duration::from_secs(2));
+    assert_eq!(config.batch.events_max, 50);
+}
+
+#[test]
+fn destinations_come_from_file_and_environment_together() {
+    let other = "arn:aws:cloudtrail:us-east-1:111122223333:channel/two";
+    let variables = [
+        ("TRIBUTARY_DESTINATIONS_US_EAST_CHANNEL_ARN", other),
+        ("TRIBUTARY_DESTINATIONS_LAKE_OVERSIZE", "reject"),
+    ];
+    let (config, warnings) = load("", &variables).unwrap();
+    let names: Vec<_> = config.destinations.iter().map(|d| (d.name.as_str(), d.oversize)).collect();
+    assert_eq!(names, [("lake", Oversize::Reject), ("us-east", Oversize::Move)]);
+    assert_eq!(warnings, [], "two Regions have two quotas");
+}
+
+const QUEUE_FIFO: &str = "https://sqs.eu-central-1.amazonaws.com/111122223333/audit.fifo";
+const DEAD_FIFO: &str = "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-dead.fifo";
+
+/// A file, variables, the key that must be named, and a part of what must be said.
+type Row = (&'static str, &'static [(&'static str, &'static str)], &'static str, &'static str);
+
+/// One fault a row.
+const FAULTS: &[Row] = &[
+    ("[source]\nqueue_ulr = 'x'", &[], "source.queue_ulr", "did you mean source.queue_url?"),
+    ("[sources]\nwait = '1s'", &[], "sources", "did you mean source?"),
+    ("[destination.lake]\n", &[], "destination", "did you mean destinations?"),
+    ("[batch]\nlinger_ms = 5", &[], "batch.linger_ms", "did you mean batch.linger?"),
+    ("[batch]\ncompression = 'gzip'", &[], "batch.compression", "the keys of batch are linger, events_max"),
+    ("[kinesis]\nstream = 'x'", &[], "kinesis", "the tables are source, dead_letter"),
+    (
+        "[destinations.lake]\nchanel_arn = 'x'",
+        &[],
+        "destinations.lake.chanel_arn",
+        "destinations.lake.channel_arn?",
+    ),
+    ("[destinations.Lake]\n", &[], "destinations.Lake", "no name for a destination"),
+    ("[destinations.my_lake]\n", &[], "destinations.my_lake", "no name for a destination"),
+    ("[destinations.two]\n", &[], "destinations.two.channel_arn", "TRIBUTARY_DESTINATIONS_TWO_CHANNEL_ARN"),
+    ("batch = 5", &[], "batch", "write [batch] on a line of its own"),
+    ("destinations.two = 5", &[], "destinations.two", "is a table"),
+    ("[batch]\nlinger = true", &[], "batch.linger", "neither a text nor a decimal number"),
+    ("[batch]\nlinger = ['1s']", &[], "batch.linger", "neither a text nor a decimal number"),
+    ("[batch]\nevents_max = 0x10", &[], "batch.events_max", "neither a text nor a decimal number"),
+    ("[batch]\nlinger = 250", &[], "batch.linger", "write a whole number with its unit"),
+    ("[batch]\nlinger = '5 parsecs'", &[], "batch.linger", "is no length of time"),
+    ("[batch]\nlinger = '-1s'", &[], "batch.linger", "is no length of time"),
+    ("[batch]\nlinger = '99999999999999999d'", &[], "batch.linger", "is no length of time"),
+    ("[batch]\nlinger = '61s'", &[], "batch.linger", "allowed is 0ms to 1m"),
+    ("[batch]\nlinger = '30s'", &[], "batch.linger", "a quarter of source.visibility, 2m"),
+    ("[batch]\nevents_max = 101", &[], "batch.events_max", "allowed is 1 to 100"),
+    ("[batch]\nevents_max = 0", &[], "batch.events_max", "too small"),
+    ("[batch]\nevents_max = 1.5", &[], "batch.events_max", "no whole number"),
+    ("[batch]\nbytes_max = '1MB'", &[], "batch.bytes_max", "too large"),
+    ("[batch]\nbytes_max = '256kB'", &[], "batch.bytes_max", "too small"),
+    ("[batch]\nbytes_max = '1 furlong'", &[], "batch.bytes_max", "no number of bytes"),
+    ("[source]\nwait = '21s'", &[], "source.wait", "allowed is 0ms to 20s"),
+    ("[source]\nwait = '1500ms'", &[], "source.wait", "whole seconds"),
+    ("[source]\nvisibility = '13h'", &[], "source.visibility", "allowed is 10s to 12h"),
+    (
+        "[source]\nvisibility = '60s'",
+        &[],
+        "destinations.lake.request_timeout",
+        "raise source.visibility to 60500ms",
+    ),
+    ("[source]\nvisibility = '5m'", &[], "dedupe.lease", "shorter than source.visibility, 5m"),
+    ("[source]\nformat = 'ocsf'", &[], "source.format", "\"auto\" or \"lake\" or \"cloudtrail\""),
+    ("[source]\nreceivers_max = 0", &[], "source.receivers_max", "allowed is 1 to 128"),
+    ("[dedupe]\nwindow = '2m'", &[], "dedupe.window", "is not longer than dedupe.lease, 2m"),
+    ("[dedupe]\nlease = '2h'", &[], "dedupe.window", "is not longer than dedupe.lease, 2h"),
+    ("[dedupe]\nentries_max = 1", &[], "dedupe.entries_max", "too small"),
+    ("[flow]\nmax_in_flight_bytes = '1000kB'", &[], "flow.max_in_flight_bytes", "too small"),
+    ("[breaker]\ndead_letter_share = 0.0", &[], "breaker.dead_letter_share", "above 0 and up to 1"),
+    ("[breaker]\ndead_letter_share = nan", &[], "breaker.dead_letter_share", "no share"),
+    ("[breaker]\ndead_letter_share = '50%'", &[], "breaker.dead_letter_share", "no share"),
+    ("[service]\nlisten = 'localhost'", &[], "service.listen", "0.0.0.0:9464"),
+    ("[service]\ndrain_timeout = '0s'", &[], "service.drain_timeout", "too small"),
+    ("[log]\nfilter = 'tributary=loud'", &[], "log.filter", "write a level"),
+    ("[log]\nformat = 'xml'", &[], "log.format", "\"json\""),
+    ("[destinations.lake]\noversize = 'drop'", &[], "destinations.lake.oversize", "\"move\" or \"reject\""),
+    ("[destinations.lake]\nexternal_id = 'x'", &[], "destinations.lake.external_id", "too short or too long"),
+    ("[destinations.lake]\nexternal_id = 'a b'", &[], "destinations.lake.external_id", "does not allow"),
+    (
+        "[destinations.lake]\nrequests_per_second = 101",
+        &[],
+        "destinations.lake.requests_per_second",
+        "1 to 100",
+    ),
+    ("[destinations.lake]\nconcurrency_max = 0", &[], "destinations.lake.concurrency_max", "too small"),
+    (
+        "[destinations.lake]\nrequest_timeout = '60s'",
+        &[],
+        "destinations.lake.request_timeout",
+        "not twice that",
+    ),
+    ("", &[("TRIBUTARY_SOURCE_QUEUE_URL", DEAD)], "dead_letter.queue_url", "is the source queue"),
+    ("", &[("TRIBUTARY_SOURCE_QUEUE_URL", QUEUE_FIFO)], "dead_letter.queue_url", "name ends in .fifo"),
+    ("", &[("TRIBUTARY_DEAD_LETTER_QUEUE_URL", DEAD_FIFO)], "dead_letter.queue_url", "standard queue"),
+    (
+        "",
+        &[("TRIBUTARY_SOURCE_QUEUE_URL", "arn:aws:sqs:eu-west-1:111122223333:q")],
+        "source.queue_url",
+        "sqs.eu-west-1",
+    ),
+    ("", &[("TRIBUTARY_DESTINATIONS_LAKE_CHANNEL_ARN", "one")], "destinations.lake.channel_arn", "is no ARN"),
+    ("", &[("TRIBUTARY_DESTINATIONS_TWO_CHANNEL_ARN", ARN)], "destinations.two.channel_arn", "stored twice"),
+    ("", &[("TRIBUTARY_BATCH_LINGR", "1s")], "", "did you mean TRIBUTARY_BATCH_LINGER?"),
+    ("[batch\nlinger = 1", &[], "", "no valid TOML"),
+];
+
+#[test]
+fn each_problem_names_its_key_its_place_and_its_cure() {
+    for (tail, variables, key, part) in FAULTS {
+        let found = problems(tail, variables);
+        let finding = found.iter().find(|finding| finding.key == *key && finding.to_string().contains(part));
+        let Some(finding) = finding else { panic!("{tail} {variables:?}: {found:#?}") };
+        assert!(!finding.cure.is_empty() && !finding.what.is_empty(), "{finding}");
+        assert_eq!(found.len(), 1, "{tail}: one fault, one finding: {found:#?}");
+    }
+}
+
+#[test]
+fn a_finding_says_where_the_value_was_written() {
+    let file = file("\n[batch]\n# a comment\nevents_max = 101\n");
+    let variables = environment(&[("TRIBUTARY_BATCH_LINGER", "1")]);
+    let all = minimal().into_iter().chain(variables);
+    let found = Config::load(Some(file.path()), all).unwrap_err().problems;
+    let origins: Vec<_> = found.iter().map(|finding| finding.origin.clone().unwrap()).collect();
+    assert!(origins.contains(&Origin::File { path: file.path().to_owned(), line: 4 }), "{origins:?}");
+    assert!(origins.contains(&Origin::Environment("TRIBUTARY_BATCH_LINGER".into())), "{origins:?}");
+    assert!(found.iter().any(|finding| finding.to_string().contains(".toml:4): ")));
+}
+
+#[test]
+fn an_external_id_may_have_as_many_characters_as_aws_allows() {
+    let longest = "x".repeat(1224);
+    assert!(load("", &[("TRIBUTARY_DESTINATIONS_LAKE_EXTERNAL_ID", &longest)]).is_ok());
+    let found = problems("", &[("TRIBUTARY_DESTINATIONS_LAKE_EXTERNAL_ID", &format!("{longest}x"))]);
+    assert!(found[0].what.contains("too long"), "{found:?}");
+}
+
+#[test]
+fn all_problems_come_at_once() {
+    let text = "[source]\nwait = '21s'\nvisibilty = '1m'\n[batch]\nevents_max = 500\n[destinations.lake]\n";
+    let variables = environment(&[("TRIBUTARY_LOG_FORMAT", "xml"), ("TRIBUTARY_LOGS", "x")]);
+    let error = Config::load(Some(file(text).path()), variables).unwrap_err();
+    let mut keys: Vec<_> = error.problems.iter().map(|finding| finding.key.as_str()).collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "",
+            "batch.events_max",
+            "dead_letter.queue_url",
+            "destinations.lake.channel_arn",
+            "log.format",
+            "source.queue_url",
+            "source.visibilty",
+            "source.wait",
+        ]
+    );
+    assert!(error.to_string().starts_with("8 problems in the configuration\n  1. "));
+}
+
+#[test]
+fn nothing_at_all_says_what_the_least_is() {
+    let error = Config::load(None, []).unwrap_err();
+    let keys: Vec<_> = error.problems.iter().map(|finding| finding.key.as_str()).collect();
+    assert_eq!(keys, ["source.queue_url", "dead_letter.queue_url", "destinations"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem_with_a_cure() {
+    let missing = Config::load(Some(Path::new("/does/not/exist.toml")), minimal()).unwrap_err();
+    assert!(missing.to_string().contains("could not read /does/not/exist.toml"), "{missing}");
+    let huge = file(&format!("#{}", "x".repeat(1 << 20)));
+    let huge = Config::load(Some(huge.path()), minimal()).unwrap_err();
+    assert!(huge.to_string().contains("larger than 1 MiB"), "{huge}");
+}
+
+#[test]
+fn warnings_tell_what_works_and_was_hardly_meant() {
+    let two = "arn:aws:cloudtrail:eu-central-1:111122223333:channel/two";
+    let variables =
+        [("TRIBUTARY_DESTINATIONS_TWO_CHANNEL_ARN", two), ("TRIBUTARY_SERVICE_DRAIN_TIMEOUT", "121s")];
+    let (_, warnings) = load("", &variables).unwrap();
+    let keys: Vec<_> = warnings.iter().map(|finding| finding.key.as_str()).collect();
+    assert_eq!(keys, ["service.drain_timeout", "destinations.two.requests_per_second"]);
+    assert!(warnings[1].what.contains("lake, two") && warnings[1].what.contains("200"), "{}", warnings[1]);
+}
+
+#[test]
+fn the_external_id_is_never_printed() {
+    let variables = [("TRIBUTARY_DESTINATIONS_LAKE_EXTERNAL_ID", SECRET)];
+    let (config, _) = load("", &variables).unwrap();
+    assert_eq!(config.destinations[0].external_id.as_deref(), Some(SECRET));
+    assert!(!format!("{config:?}").contains(SECRET));
+    let raw = RawConfig::read(None, minimal().into_iter().chain(environment(&variables)));
+    let shown = settings_toml(&settings(&raw));
+    assert!(!shown.contains(SECRET) && shown.contains("external_id = \"(hidden)\""), "{shown}");
+    assert!(!format!("{:?}", settings(&raw)).contains(SECRET));
+
+    // Wrong ones are not quoted either, and neither is a line of TOML that cannot be read.
+    for (text, variables) in [
+        ("", vec![("TRIBUTARY_DESTINATIONS_LAKE_EXTERNAL_ID", "external-id-to-be-hidden with spaces")]),
+        ("[destinations.lake]\nexternal_id = 'external-id-to-be-hidden\n", vec![]),
+        ("[destinations.lake]\nexternal_id = external-id-to-be-hidden\n", vec![]),
+    ] {
+        let error = load(text, &variables).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(SECRET), "{error}");
+    }
+}
+
+#[test]
+fn what_is_shown_loads_again() {
+    let raw = RawConfig::read(None, minimal());
+    let shown = settings_toml(&settings(&raw));
+    let (config, _) = Config::load(Some(file(&shown).path()), []).unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", Config::load(None, minimal()).unwrap().0));
+}
+
+#[test]
+fn the_checked_in_reference_is_the_generated_one() {
+    let checked_in = include_str!("../../config.reference.toml");
+    assert!(checked_in == reference(), "run: tributary check --print-reference > config.reference.toml");
+}
+
+#[test]
+fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
+    let defaults = format!("{:?}", Config::load(None, minimal()).unwrap().0);
+    let variables = minimal();
+    let loaded = Config::load(Some(file(&reference()).path()), variables.clone()).unwrap().0;
+    assert_eq!(format!("{loaded:?}"), defaults);
+    let is_value = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
+    let uncommented: Vec<_> = reference()
+        .lines()
+        .map(|line| if is_value(line) { line[1..].to_owned() } else { line.to_owned() })
+        .collect();
+    let loaded = Config::load(Some(file(&uncommented.join("\n")).path()), variables).unwrap().0;
+    assert_eq!(loaded.destinations[0].external_id.as_deref(), Some("example-external-id"));
+    assert_eq!(format!("{loaded:?}").replace("Some(\"(hidden)\")", "None"), defaults);
+}
+
+#[test]
+fn lines_of_the_reference_are_short_enough_to_read() {
+    for line in reference().lines().filter(|line| !line.contains("://") && !line.contains("arn:")) {
+        assert!(line.chars().count() <= 110, "{line}");
+    }
+}
