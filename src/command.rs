@@ -11,6 +11,7 @@ use crate::{
 pub mod check;
 pub mod completions;
 pub mod enqueue;
+pub mod run;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,8 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Check(args) => check::check(&args),
         Command::Enqueue(args) => enqueue::enqueue(args).await,
         Command::Completions { shell } => completions::completions(shell),
-        Command::Run(_) | Command::Demo(_) | Command::Local(_) | Command::Explain(_) | Command::Lake(_) => {
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(_) | Command::Local(_) | Command::Explain(_) | Command::Lake(_) => {
             Err(CommandError::Usage("this command is not built in yet".into()))
         }
     }

@@ -21,13 +21,13 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use bytestring::ByteString;
 use crate::{
     event::ContentHash,
     failure::{CallError, Reason},
     receive::Deadline,
 };
+use async_trait::async_trait;
+use bytestring::ByteString;
 
 /// What is claimed: one event on its way to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -43,11 +43,14 @@ pub mod config;
 pub mod failure;
 pub mod flow;
 pub mod gate;
+pub mod health;
 pub mod intervals;
 mod json;
 pub mod limits;
+pub mod log;
 pub mod metrics;
 pub mod room;
+pub mod service;
 mod tasks;
 
 pub mod local;

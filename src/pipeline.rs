@@ -152,7 +152,11 @@ impl Pipeline {
         loops.spawn(settler.run(settlements));
 
         let observe = observe(&self.metrics, &room, &self.gate, &*self.ledger);
-        let all_ended = async { while let Some(ended) = loops.join_next().await { joined(Some(ended)); } };
+        let all_ended = async {
+            while let Some(ended) = loops.join_next().await {
+                joined(Some(ended));
+            }
+        };
         tokio::select! {
             () = all_ended => {}
             () = self.source.keep_alive() => {}
@@ -184,7 +188,8 @@ struct Stages {
 impl Stages {
     /// Takes messages apart, claims their events and sends each on its way. Returns those in other hands.
     async fn process(&self, received: Received) -> Vec<Delivery<Candidate>> {
-        let candidates = received.into_iter().flat_map(|(message, receipt)| self.candidates(message, receipt)).collect();
+        let candidates =
+            received.into_iter().flat_map(|(message, receipt)| self.candidates(message, receipt)).collect();
         self.proceed(self.dedupe.claim(candidates).await)
     }
 
@@ -228,7 +233,8 @@ impl Stages {
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
     fn proceed(&self, won: Won) -> Vec<Delivery<Candidate>> {
         for delivery in won.events {
-            let Some(lane) = self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
+            let Some(lane) =
+                self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
             else {
                 continue;
             };
@@ -246,7 +252,11 @@ impl Stages {
         drop(self.to_dead_letters.send(delivery));
     }
 
-    async fn wait(self: Arc<Self>, held: mpsc::UnboundedReceiver<Delivery<Candidate>>, give_up: CancellationToken) {
+    async fn wait(
+        self: Arc<Self>,
+        held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
+        give_up: CancellationToken,
+    ) {
         waiting::wait(&self.dedupe, held, give_up, |won| self.proceed(won)).await;
     }
 }
@@ -262,7 +272,9 @@ fn plain_body(message: &Message) -> Result<Bytes, Rejection> {
         return Ok(message.body.clone());
     }
     let decoded = STANDARD.decode(&message.body);
-    decoded.map(Bytes::from).map_err(|_| Rejection::new(Reason::NotBase64, "the message claims base64 and is not"))
+    decoded
+        .map(Bytes::from)
+        .map_err(|_| Rejection::new(Reason::NotBase64, "the message claims base64 and is not"))
 }
 
 fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {

@@ -71,7 +71,9 @@ impl Outcome {
     /// What the ledger is to remember; `None` gives the claim up.
     fn into_final(self) -> Option<Final> {
         match self {
-            Self::Ack(Proof::Published(published)) => Some(Final::Published { receipt: published.into_receipt() }),
+            Self::Ack(Proof::Published(published)) => {
+                Some(Final::Published { receipt: published.into_receipt() })
+            }
             Self::Ack(Proof::DeadLettered(letter)) => Some(Final::DeadLettered { reason: letter.reason() }),
             Self::Ack(Proof::Duplicate(_)) | Self::Return(_) => None,
         }

@@ -58,21 +58,28 @@ impl Attempts<'_> {
     /// Returns what would not be ours any more when the call ends.
     fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
         let call_ends = Instant::now() + self.lane.settings.request_timeout;
-        let (ours, late): (Vec<_>, Vec<_>) = request.into_iter().partition(|trying| trying.ours_until() > call_ends);
+        let (ours, late): (Vec<_>, Vec<_>) =
+            request.into_iter().partition(|trying| trying.ours_until() > call_ends);
         if !late.is_empty() {
-            debug!(stage = "publish", events = late.len(), "returned, their messages are about to be delivered again");
+            debug!(
+                stage = "publish",
+                events = late.len(),
+                "returned, their messages are about to be delivered again"
+            );
         }
         ours
     }
 
     async fn call(&mut self, request: Vec<Trying>) {
         self.lane.pace.turn().await;
-        let answer = self.lane.put(&request.iter().map(|trying| &trying.delivery.event).collect::<Vec<_>>()).await;
+        let answer =
+            self.lane.put(&request.iter().map(|trying| &trying.delivery.event).collect::<Vec<_>>()).await;
         match answer {
             Ok(verdicts) => self.sort(request, verdicts).await,
             Err(CallError::Transient { code, message }) => {
                 warn!(stage = "publish", destination = self.lane.name(), %code, message, events = request.len(),
                     "could not publish, will try again");
+                self.lane.count_failure(&code);
                 self.requests.push(request);
                 sleep(self.calls.next_interval()).await;
             }
@@ -89,8 +96,14 @@ impl Attempts<'_> {
 
     /// The whole request was refused and the answer does not say for which event: two smaller requests will.
     fn bisect(&mut self, mut request: Vec<Trying>, code: &str, message: &str) {
-        warn!(stage = "publish", destination = self.lane.name(), code, message, events = request.len(),
-            "request refused as a whole");
+        warn!(
+            stage = "publish",
+            destination = self.lane.name(),
+            code,
+            message,
+            events = request.len(),
+            "request refused as a whole"
+        );
         if request.len() > 1 {
             let second_half = request.split_off(request.len() / 2);
             self.requests.extend([second_half, request]);

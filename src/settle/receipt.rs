@@ -72,7 +72,10 @@ impl Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("handle", &self.handle).field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("handle", &self.handle)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
     }
 }
 
@@ -186,7 +189,9 @@ impl Receipt {
     fn settle(&mut self, outcome: Outcome) {
         if let Some(Share { message, flow, claim }) = self.open.take() {
             // The settler outlives every receipt; without it the source delivers the message again by itself.
-            drop(self.to_settler.send(Settlement { message, delivery: Some(Ended { flow, claim, outcome }) }));
+            drop(
+                self.to_settler.send(Settlement { message, delivery: Some(Ended { flow, claim, outcome }) }),
+            );
         }
     }
 }

@@ -111,7 +111,8 @@ impl Source for Hands {
             if world.fault() {
                 return Err(flaky("give back"));
             }
-            if let Some(queued) = world.queue.iter_mut().find(|queued| queued.handle.as_ref() == Some(handle)) {
+            if let Some(queued) = world.queue.iter_mut().find(|queued| queued.handle.as_ref() == Some(handle))
+            {
                 queued.visible_at = Instant::now() + *after;
                 queued.held_by = None;
             }
@@ -225,7 +226,10 @@ impl Destination for Lake {
             return Err(CallError::misconfigured("AccessDeniedException", "denied"));
         }
         if events.iter().any(|event| event.json().contains("poison")) {
-            return Err(CallError::BadRequest { code: "ValidationError".into(), message: "HTTP status 400".into() });
+            return Err(CallError::BadRequest {
+                code: "ValidationError".into(),
+                message: "HTTP status 400".into(),
+            });
         }
         let reply_is_lost = world.fault();
         let mut verdicts = Vec::new();

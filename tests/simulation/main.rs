@@ -49,7 +49,9 @@ fn groups_keep_their_order_under_faults_and_crashes() {
 
 #[test]
 fn two_destinations_do_not_wait_for_each_other_and_both_get_everything() {
-    tell_all("two destinations", 3_000..3_060, |seed| Story::new(seed).with_faults(0.08).to_two_destinations());
+    tell_all("two destinations", 3_000..3_060, |seed| {
+        Story::new(seed).with_faults(0.08).to_two_destinations()
+    });
 }
 
 #[test]

@@ -85,7 +85,8 @@ async fn run(story: Story) -> Told {
     let messages = queue.len();
     let fates: Vec<_> = queue.iter().flat_map(|queued| queued.events.clone()).collect();
     let started = Instant::now();
-    let destinations: Vec<_> = ["lake", "other"][..story.destinations].iter().map(|&name| name.to_owned()).collect();
+    let destinations: Vec<_> =
+        ["lake", "other"][..story.destinations].iter().map(|&name| name.to_owned()).collect();
     let world = World::new(Truth {
         rng,
         queue,
@@ -115,7 +116,10 @@ async fn run(story: Story) -> Told {
             truth.faults = 0.0;
         }
         let left = truth.queue.len();
-        assert!(started.elapsed() < Duration::from_hours(6), "seed {seed}: no progress, {left} messages are left");
+        assert!(
+            started.elapsed() < Duration::from_hours(6),
+            "seed {seed}: no progress, {left} messages are left"
+        );
     }
     let truth = world.look();
     truth.assert_complete(&fates, seed);
@@ -174,7 +178,11 @@ fn check_books(hands: &Hands) {
     assert_eq!((counts.imbalance(), counts.in_flight), (0, 0), "not settled: {counts:?}");
     let (accepted, stored) = hands.world.look().told.get(&hands.worker).copied().unwrap_or_default();
     assert!(counts.published <= accepted, "published {} and was told of {accepted}", counts.published);
-    assert!(counts.dead_lettered <= stored, "dead-lettered {} and was told of {stored}", counts.dead_lettered);
+    assert!(
+        counts.dead_lettered <= stored,
+        "dead-lettered {} and was told of {stored}",
+        counts.dead_lettered
+    );
 }
 
 /// Whoever crashed had not committed yet what it had published, and may have stored letters without acking.

@@ -118,7 +118,8 @@ impl Truth {
     /// The oracle at the end: everything is where it belongs, once.
     pub fn assert_complete(&self, fates: &[(Bytes, Fate)], seed: u64) {
         for (original, fate) in fates {
-            let letters = |name: &str| self.dead.get(&(original.clone(), name.to_owned())).copied().unwrap_or(0);
+            let letters =
+                |name: &str| self.dead.get(&(original.clone(), name.to_owned())).copied().unwrap_or(0);
             for destination in &self.destinations {
                 let row = |id: &String| self.lakes.get(&(destination.clone(), id.clone()));
                 let dead = letters(destination) + letters("none");
@@ -137,8 +138,12 @@ impl Truth {
                         let contents = row(id).map_or(0, |row| row.contents.len());
                         // With an unknown outcome the ledger does not know of the first content.
                         let may_repeat = self.unknown.contains(id);
-                        assert!(contents == 1 || may_repeat, "seed {seed}: two contents of {id} are in {destination}");
-                        let in_lake = row(id).is_some_and(|row| row.contents.keys().any(|json| same(json, &text)));
+                        assert!(
+                            contents == 1 || may_repeat,
+                            "seed {seed}: two contents of {id} are in {destination}"
+                        );
+                        let in_lake =
+                            row(id).is_some_and(|row| row.contents.keys().any(|json| same(json, &text)));
                         assert!(in_lake || dead > 0, "seed {seed}: {text} is lost at {destination}");
                         assert!(!in_lake || dead == 0 || may_repeat, "seed {seed}: {text} is in both places");
                     }
@@ -148,7 +153,10 @@ impl Truth {
         for ((destination, id), row) in &self.lakes {
             let times: u32 = row.contents.values().sum();
             let is_excused = times == 1 || self.unknown.contains(id);
-            assert!(is_excused, "seed {seed}: {id} is {times} times in {destination} and no outcome was unknown");
+            assert!(
+                is_excused,
+                "seed {seed}: {id} is {times} times in {destination} and no outcome was unknown"
+            );
         }
         for ((group, destination), order) in &self.first_seen {
             assert!(order.is_sorted(), "seed {seed}: group {group} reached {destination} as {order:?}");

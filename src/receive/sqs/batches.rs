@@ -102,7 +102,9 @@ fn may_pass(failure: &Failure) -> bool {
     match failure.reached {
         Reached::NothingByOurFault => false,
         Reached::Nothing | Reached::Unknown => true,
-        Reached::Answer(status) => status >= 500 || failure.code.contains("Throttl") || failure.code == "InternalError",
+        Reached::Answer(status) => {
+            status >= 500 || failure.code.contains("Throttl") || failure.code == "InternalError"
+        }
     }
 }
 
@@ -119,7 +121,8 @@ async fn call_once<T>(
                 DeleteEntry::builder().id(at.to_string()).receipt_handle(&entry.receipt_handle).build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>().map_err(not_built)?;
-            let answer = client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await;
+            let answer =
+                client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await;
             answer.map_err(|error| failure(&error))?.failed
         }
         Call::ChangeVisibility => {
@@ -145,5 +148,9 @@ pub(crate) fn of_entry(entry: BatchResultErrorEntry) -> (String, Failure) {
 }
 
 fn not_built(error: impl std::fmt::Display) -> Failure {
-    Failure { reached: Reached::NothingByOurFault, code: "invalid_request".to_owned(), message: error.to_string() }
+    Failure {
+        reached: Reached::NothingByOurFault,
+        code: "invalid_request".to_owned(),
+        message: error.to_string(),
+    }
 }
