@@ -58,9 +58,10 @@ where
         _ if has_source::<aws_credential_types::provider::error::CredentialsError>(error) => Failure {
             reached: Reached::NothingByOurFault,
             code: "no_credentials".to_owned(),
-            message: "no usable AWS credentials: give the task a role, name a profile with AWS_PROFILE, or set \
+            message:
+                "no usable AWS credentials: give the task a role, name a profile with AWS_PROFILE, or set \
                       AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                .to_owned(),
+                    .to_owned(),
         },
         SdkError::ConstructionFailure(_) => named(Reached::NothingByOurFault, "invalid_request"),
         SdkError::TimeoutError(_) => named(Reached::Unknown, "timeout"),
@@ -79,9 +80,10 @@ impl Failure {
         let is_ours = ours.contains(&self.code.as_str());
         match self.reached {
             Reached::NothingByOurFault => CallError::misconfigured(self.code, self.message),
-            Reached::Answer(_) if is_ours => {
-                CallError::misconfigured(self.code.clone(), format!("{}: {}; {cure}", self.code, self.message))
-            }
+            Reached::Answer(_) if is_ours => CallError::misconfigured(
+                self.code.clone(),
+                format!("{}: {}; {cure}", self.code, self.message),
+            ),
             Reached::Nothing | Reached::Unknown | Reached::Answer(_) => {
                 CallError::transient(self.code.clone(), format!("{}: {}", self.code, self.message))
             }
@@ -91,7 +93,9 @@ impl Failure {
 
 fn was_refused(error: &(dyn Error + 'static)) -> bool {
     sources(error).any(|source| {
-        source.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
+        source
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
     })
 }
 
@@ -100,7 +104,7 @@ fn has_source<S: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// Where AWS is. The default is what the SDK finds; `local` is the endpoints of `tributary local`.

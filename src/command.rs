@@ -11,6 +11,9 @@ use crate::{
 pub mod check;
 pub mod completions;
 pub mod enqueue;
+pub mod explain;
+pub mod lake;
+pub mod local;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +95,11 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Check(args) => check::check(&args),
         Command::Enqueue(args) => enqueue::enqueue(args).await,
         Command::Completions { shell } => completions::completions(shell),
-        Command::Run(_) | Command::Demo(_) | Command::Local(_) | Command::Explain(_) | Command::Lake(_) => {
-            Err(CommandError::Usage("this command is not built in yet".into()))
+        Command::Explain(args) => explain::explain(&args),
+        Command::Lake(args) => lake::lake(args).await,
+        Command::Local(args) => local::local(args).await,
+        Command::Run(_) | Command::Demo(_) => {
+            Err(CommandError::Failed("this command is not built in yet".into()))
         }
     }
 }

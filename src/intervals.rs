@@ -67,7 +67,10 @@ mod tests {
         let mut intervals = Intervals::new(Duration::from_secs(1), Duration::from_secs(8));
         for expected in [1.0, 2.0, 4.0, 8.0, 8.0] {
             let seconds = intervals.next_interval().as_secs_f64();
-            assert!((expected * 0.5..=expected * 1.5).contains(&seconds), "{seconds} is not around {expected}");
+            assert!(
+                (expected * 0.5..=expected * 1.5).contains(&seconds),
+                "{seconds} is not around {expected}"
+            );
         }
         intervals.reset();
         assert!(intervals.next_interval() <= Duration::from_millis(1_500));

@@ -33,5 +33,5 @@ pub mod intervals;
 
 pub mod cli;
 pub mod command;
-pub mod output;
 pub mod local;
+pub mod output;
