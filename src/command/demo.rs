@@ -66,7 +66,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     };
     let took = started.elapsed();
     progress.finish_and_clear();
-    drop(stop.send(()));
+    stop.send(()).ok();
     while worker.join_next().await.is_some() {}
 
     let account = Account::new(&metrics, &local, &aws, &config, (sent, took, seed)).await;
