@@ -59,7 +59,7 @@ struct Place {
     at: usize,
 }
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     fn value(&mut self, depth: usize) -> Result<(), Rejection> {
         match self.cursor.peek() {
             b'{' => self.object(depth + 1),
