@@ -24,9 +24,10 @@ use tributary::{
 };
 
 const ACCOUNT: &str = "999999999999";
-const ROUNDS: usize = 31;
+/// Short rounds, so that the few in which the machine did something else fall out of the median.
+const ROUNDS: usize = 401;
 /// Events of one round.
-const ROUND_EVENTS: usize = 4_000;
+const ROUND_EVENTS: usize = 200;
 const TARGET_NS: f64 = 6_000.0;
 
 const STAGES: [&str; 5] = ["decode", "identify", "map", "validate", "checksum"];
@@ -148,6 +149,6 @@ fn print_json(rows: &[Row]) {
     }
 }
 
-const RECORD: &str = r#"{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE0000000001","arn":"arn:aws:iam::111122223333:user/ana","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE0000000001","userName":"ana"},"eventTime":"2024-03-01T08:15:00Z","eventSource":"ec2.amazonaws.com","eventName":"DescribeInstances","awsRegion":"eu-central-1","sourceIPAddress":"203.0.113.7","userAgent":"aws-cli/2.15.0 Python/3.11.6 Linux/6.1 exe/x86_64.amzn.2023","requestParameters":{"maxResults":100,"filterSet":{}},"responseElements":null,"requestID":"5b3f0a2e-0001-4000-8000-00000000NUMBER","eventID":"5b3f0a2e-1001-4000-8000-00000000NUMBER","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"ec2.eu-central-1.amazonaws.com"}}"#;
+const RECORD: &str = r#"{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE0000000001","arn":"arn:aws:iam::111122223333:user/ana","accountId":"111122223333","accessKeyId":"AKIAEXAMPLE0000000001","userName":"ana"},"eventTime":"2024-03-01T08:15:00Z","eventSource":"ec2.amazonaws.com","eventName":"DescribeInstances","awsRegion":"eu-central-1","sourceIPAddress":"203.0.113.7","userAgent":"aws-cli/2.15.0 Python/3.11.6 Linux/6.1 exe/x86_64.amzn.2023","requestParameters":{"maxResults":100,"filterSet":{"items":[{"name":"instance-state-name","valueSet":{"items":[{"value":"running"},{"value":"pending"}]}}]}},"responseElements":null,"requestID":"5b3f0a2e-0001-4000-8000-00000000NUMBER","eventID":"5b3f0a2e-1001-4000-8000-00000000NUMBER","readOnly":true,"eventType":"AwsApiCall","managementEvent":true,"recipientAccountId":"111122223333","eventCategory":"Management","tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256","clientProvidedHostHeader":"ec2.eu-central-1.amazonaws.com"}}"#;
 
 const LAKE: &str = r#"{"version":"1.0","userIdentity":{"type":"User","principalId":"ana","details":{"team":"billing"}},"userAgent":"console/3.1","eventSource":"billing.example.com","eventName":"InvoiceApproved","eventTime":"2024-03-01T08:15:00Z","UID":"4f7d3c1a-90b2-4d7c-8a55-2f1f9b0c7e11","requestParameters":{"invoice":"INV-2024-0042","amount":"1200.00"},"sourceIPAddress":"203.0.113.7","recipientAccountId":"999999999999","additionalEventData":{"channel":"web"}}"#;

@@ -42,6 +42,8 @@ pub fn checksum(event: ValidEvent) -> ReadyEvent {
 
 /// Bytes of JSON text as the contents of a JSON string.
 fn escaped_bytes(json: &str) -> usize {
-    let count = json.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count();
-    json.len() + count
+    // Counted in bytes, a chunk at a time, because that is what the compiler can turn into wide instructions.
+    let is_escaped = |byte: &u8| u8::from(matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t'));
+    let in_chunk = |chunk: &[u8]| usize::from(chunk.iter().map(is_escaped).sum::<u8>());
+    json.len() + json.as_bytes().chunks(128).map(in_chunk).sum::<usize>()
 }

@@ -178,7 +178,9 @@ impl fmt::Display for Explanation {
             None => Ok(()),
         };
         line("format", self.format)?;
-        line("declared id", self.declared_id.as_deref())?;
+        // Escaped, because an id can hold what a terminal would obey.
+        let declared = self.declared_id.as_deref().map(|id| id.escape_debug().to_string());
+        line("declared id", declared.as_deref())?;
         line("wire id", self.wire_id.as_deref())?;
         line("content hash", self.content_hash.as_deref())?;
         line("received", Some(&format!("{} bytes", self.received_bytes)))?;

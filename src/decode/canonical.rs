@@ -20,51 +20,46 @@ pub const DEPTH_MAX: usize = 120;
 /// Reads one event. The text must have passed [`json::well_formed`].
 pub(super) fn read(text: &ByteString) -> Result<RawEvent, Rejection> {
     let mut walk = Walk {
+        text,
         cursor: Cursor::new(text),
-        form: Vec::with_capacity(text.len() + text.len() / 2),
+        members: Vec::with_capacity(32),
+        form: Vec::with_capacity(text.len() + 64),
         spare: Vec::new(),
-        entries: Vec::with_capacity(64),
+        places: Vec::with_capacity(32),
     };
-    walk.cursor.eat(b'{');
-    walk.entries(1)?;
-    let members = walk.entries.iter().map(|entry| entry.member(text)).collect::<Result<_, _>>()?;
-    walk.sort(0, 0)?;
+    walk.object(1)?;
     let content_hash = ContentHash(Sha256::digest(&walk.form).into());
-    Ok(RawEvent { json: text.clone(), members, content_hash })
+    Ok(RawEvent { json: text.clone(), members: walk.members, content_hash })
 }
 
-/// The canonical form is prefix-free: `"` and a length before each string or number's bytes, `{ }` around the
-/// members of an object, `[ ]` around the elements of an array.
+/// The canonical form can be read in one way only: `"` before a string and `#` before any other scalar, [`END`]
+/// after both, `{ }` around the members of an object, `[ ]` around the elements of an array.
 struct Walk<'a> {
+    text: &'a ByteString,
     cursor: Cursor<'a>,
+    /// Of the outermost object.
+    members: Vec<Member>,
     form: Vec<u8>,
     /// Where the members of an object are put in order.
     spare: Vec<u8>,
     /// The members of all objects that are open, the innermost last.
-    entries: Vec<Entry<'a>>,
+    places: Vec<Place>,
 }
 
+/// Where a member is.
 #[derive(Clone, Copy)]
-struct Entry<'a> {
-    key: Quoted<'a>,
-    json: &'a str,
-    /// Where the key stands in the text.
-    at: usize,
-    /// In the form: the length of the key, the key, its value.
+struct Place {
+    /// The first bytes of the key: enough to tell most keys apart.
+    head: u64,
+    /// In the form: the key with its marks, then its value.
     start: usize,
-    key_start: usize,
     key_end: usize,
     end: usize,
+    /// In the text.
+    at: usize,
 }
 
-impl Entry<'_> {
-    fn member(&self, text: &ByteString) -> Result<Member, Rejection> {
-        let key = json::own(text, self.key).ok_or_else(|| lone_surrogate(self.at))?;
-        Ok(Member { key, json: text.slice_ref(self.json) })
-    }
-}
-
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     fn value(&mut self, depth: usize) -> Result<(), Rejection> {
         match self.cursor.peek() {
             b'{' => self.object(depth + 1),
@@ -86,8 +81,8 @@ impl<'a> Walk<'a> {
         shallow_enough(depth, self.cursor.at())?;
         self.cursor.eat(b'{');
         self.form.push(b'{');
-        let (first, start) = (self.entries.len(), self.form.len());
-        self.entries(depth)?;
+        let (first, start) = (self.places.len(), self.form.len());
+        self.members(depth)?;
         self.sort(first, start)?;
         self.cursor.eat(b'}');
         self.form.push(b'}');
@@ -108,7 +103,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds the members of the object whose brace was passed, in the order received.
-    fn entries(&mut self, depth: usize) -> Result<(), Rejection> {
+    fn members(&mut self, depth: usize) -> Result<(), Rejection> {
         while self.cursor.peek() == b'"' {
             let (at, start) = (self.cursor.at(), self.form.len());
             let key = self.cursor.string();
@@ -116,42 +111,44 @@ impl<'a> Walk<'a> {
             let key_end = self.form.len();
             self.cursor.eat(b':');
             self.cursor.peek();
-            let json = self.measured_value(depth)?;
-            let key_start = start + PREFIX_BYTES;
-            self.entries.push(Entry { key, json, at, start, key_start, key_end, end: self.form.len() });
+            let json_at = self.cursor.at();
+            self.value(depth)?;
+            if depth == 1 {
+                let key = json::own(self.text, key).ok_or_else(|| lone_surrogate(at))?;
+                let json = self.text.slice_ref(self.cursor.since(json_at));
+                self.members.push(Member { key, json });
+            }
+            let head = head(self.form.get(start..key_end).unwrap_or_default());
+            self.places.push(Place { head, start, key_end, end: self.form.len(), at });
             self.cursor.eat(b',');
         }
         Ok(())
     }
 
-    fn measured_value(&mut self, depth: usize) -> Result<&'a str, Rejection> {
-        let start = self.cursor.at();
-        self.value(depth)?;
-        Ok(self.cursor.since(start))
-    }
-
-    /// Puts the entries from `first` on in the order of their keys, in the form from `start` on, and drops them.
+    /// Puts the members from `first` on in the order of their keys, in the form from `start` on, and forgets
+    /// their places.
     fn sort(&mut self, first: usize, start: usize) -> Result<(), Rejection> {
         let form = &self.form;
-        let key = |entry: &Entry<'_>| form.get(entry.key_start..entry.key_end).unwrap_or_default();
-        let entries = self.entries.get_mut(first..).unwrap_or_default();
-        if !entries.is_sorted_by(|a, b| key(a) < key(b)) {
-            entries.sort_unstable_by(|a, b| key(a).cmp(key(b)));
-            for pair in entries.windows(2) {
+        let key = |place: &Place| form.get(place.start..place.key_end).unwrap_or_default();
+        let order = |a: &Place, b: &Place| a.head.cmp(&b.head).then_with(|| key(a).cmp(key(b)));
+        let places = self.places.get_mut(first..).unwrap_or_default();
+        if !places.is_sorted_by(|a, b| order(a, b).is_lt()) {
+            places.sort_unstable_by(order);
+            for pair in places.windows(2) {
                 if let [a, b] = pair
-                    && key(a) == key(b)
+                    && order(a, b).is_eq()
                 {
                     return Err(duplicate_key(a.at.max(b.at)));
                 }
             }
             self.spare.clear();
-            for entry in &*entries {
-                self.spare.extend_from_slice(form.get(entry.start..entry.end).unwrap_or_default());
+            for place in &*places {
+                self.spare.extend_from_slice(form.get(place.start..place.end).unwrap_or_default());
             }
             self.form.truncate(start);
             self.form.extend_from_slice(&self.spare);
         }
-        self.entries.truncate(first);
+        self.places.truncate(first);
         Ok(())
     }
 
@@ -167,13 +164,23 @@ impl<'a> Walk<'a> {
 
     fn bytes(&mut self, kind: u8, bytes: &[u8]) {
         self.form.push(kind);
-        self.form.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.form.extend_from_slice(bytes);
+        self.form.push(END);
     }
 }
 
-/// Kind and length, before the bytes of a string or a scalar.
-const PREFIX_BYTES: usize = 1 + size_of::<u64>();
+/// A byte that no UTF-8 text holds.
+const END: u8 = 0xFF;
+
+/// A number for the first bytes of a key, in the same order as the keys. Keys that begin alike are compared whole.
+fn head(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let count = key.len().min(bytes.len());
+    if let (Some(bytes), Some(key)) = (bytes.get_mut(..count), key.get(..count)) {
+        bytes.copy_from_slice(key);
+    }
+    u64::from_be_bytes(bytes)
+}
 
 fn shallow_enough(depth: usize, at: usize) -> Result<(), Rejection> {
     if depth <= DEPTH_MAX {

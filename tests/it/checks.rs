@@ -3,8 +3,10 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use tributary::{
     checksum::checksum,
     config::Oversize,
@@ -50,6 +52,7 @@ pub(crate) fn breaches(event: &ReadyEvent) -> Vec<String> {
         }
     };
     rule(is_id, "id");
+    rule(STANDARD.encode(Sha256::digest(event.json())) == event.checksum(), "checksum");
     rule(event.json().len() <= 256_000, "256 kB");
     rule(fields.keys().all(|key| KNOWN.contains(&key.as_str())), "unknown key");
     rule(identity.keys().all(|key| matches!(key.as_str(), "type" | "principalId" | "details")), "identity");

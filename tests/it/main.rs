@@ -3,5 +3,6 @@
 mod bad_inputs;
 mod checks;
 mod limits_hold;
+mod mapping;
 mod real_records;
 mod wire_form;

@@ -34,6 +34,12 @@ pub(in crate::map) fn map(event: &IdentifiedEvent, mapped: &mut EventData) -> Re
             },
         }
     }
+    if !mapped.unmapped.is_empty() {
+        let count = mapped.unmapped.len();
+        mapped
+            .notes
+            .push(format!("members that the schema does not know, kept beside the data: {count}").into());
+    }
     Ok(())
 }
 
@@ -69,5 +75,4 @@ fn put_identity(mapped: &mut EventData, json: Option<&ByteString>) -> Result<(),
 
 fn unmap(mapped: &mut EventData, key: ByteString, json: &ByteString) {
     mapped.unmapped.push(Member { key, json: json.clone() });
-    mapped.notes.push("a member that the schema does not know: kept under additionalEventData".into());
 }
