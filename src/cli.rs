@@ -271,7 +271,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub show: bool,
     /// Print the reference of all keys, and check nothing
-    #[arg(long, conflicts_with_all = ["show", "json", "config"])]
+    #[arg(long, conflicts_with_all = ["show", "json"])]
     pub print_reference: bool,
     /// Print the findings as JSON
     #[arg(long)]
@@ -420,7 +420,7 @@ pub enum LakeQuestion {
     Get {
         /// The eventID that the lake gave it
         #[arg(value_name = "EVENT_ID")]
-        event_id: String,
+        event_id: uuid::Uuid,
     },
 }
 

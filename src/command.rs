@@ -3,8 +3,8 @@
 use std::{io, process::ExitCode};
 
 use crate::{
-    cli::{Cli, Command},
-    config::ConfigError,
+    cli::{Cli, Command, ConfigFile},
+    config::{Config, ConfigError, process_environment},
     output,
 };
 
@@ -102,4 +102,13 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
             Err(CommandError::Failed("this command is not built in yet".into()))
         }
     }
+}
+
+/// The configuration of the process. Its warnings go to stderr.
+fn configuration(file: &ConfigFile) -> Result<Config, CommandError> {
+    let (config, warnings) = Config::load(file.config.as_deref(), process_environment())?;
+    for warning in warnings {
+        output::note(format_args!("warning: {warning}"));
+    }
+    Ok(config)
 }

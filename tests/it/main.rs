@@ -2,6 +2,7 @@
 
 mod bad_inputs;
 mod checks;
+mod cli;
 mod limits_hold;
 mod real_records;
 mod wire_form;
