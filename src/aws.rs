@@ -104,7 +104,12 @@ fn has_source<S: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source())
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = error.source();
+        Some(error)
+    })
 }
 
 /// Where AWS is. The default is what the SDK finds; `local` is the endpoints of `tributary local`.

@@ -3,8 +3,8 @@
 use std::{io, process::ExitCode};
 
 use crate::{
-    cli::{Cli, Command, ConfigFile},
-    config::{Config, ConfigError, process_environment},
+    cli::{Cli, Command},
+    config::ConfigError,
     output,
 };
 
@@ -14,6 +14,7 @@ pub mod enqueue;
 pub mod explain;
 pub mod lake;
 pub mod local;
+pub mod run;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,17 +99,7 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Explain(args) => explain::explain(&args),
         Command::Lake(args) => lake::lake(args).await,
         Command::Local(args) => local::local(args).await,
-        Command::Run(_) | Command::Demo(_) => {
-            Err(CommandError::Failed("this command is not built in yet".into()))
-        }
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(_) => Err(CommandError::Failed("this command is not built in yet".into())),
     }
-}
-
-/// The configuration of the process. Its warnings go to stderr.
-fn configuration(file: &ConfigFile) -> Result<Config, CommandError> {
-    let (config, warnings) = Config::load(file.config.as_deref(), process_environment())?;
-    for warning in warnings {
-        output::note(format_args!("warning: {warning}"));
-    }
-    Ok(config)
 }

@@ -125,8 +125,11 @@ impl DeadLetters {
                 Err(StoreError::Call(error @ CallError::Misconfigured { .. })) => Some(error.to_string()),
                 _ => None,
             });
-            waiting =
-                waiting.into_iter().zip(results).filter_map(|(posting, result)| self.end(posting, result)).collect();
+            waiting = waiting
+                .into_iter()
+                .zip(results)
+                .filter_map(|(posting, result)| self.end(posting, result))
+                .collect();
             if let Some(why) = misconfigured {
                 self.gate.close(Cause::DeadLetters, why);
                 sleep(operators.next_interval()).await;

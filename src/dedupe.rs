@@ -4,10 +4,12 @@
 //! that dies in between leaves a claim that ends by itself. Rejections are claimed too, under their own key, so that
 //! a message that comes again for the sake of one neighbour does not dead-letter its bad event twice.
 
+mod claims;
 pub mod memory;
 mod stage;
 pub mod waiting;
 
+pub use claims::{OpenClaim, OpenClaims};
 pub use stage::{Candidate, Dedupe, Won};
 
 use std::{
@@ -19,14 +21,13 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use bytestring::ByteString;
-use tokio::time::Instant;
-
 use crate::{
     event::ContentHash,
     failure::{CallError, Reason},
+    receive::Deadline,
 };
+use async_trait::async_trait;
+use bytestring::ByteString;
 
 /// What is claimed: one event on its way to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -76,6 +77,14 @@ pub struct Claiming {
     pub is_redriven: bool,
 }
 
+impl Claiming {
+    /// The same claim once more: how its owner renews it.
+    pub(crate) fn again(claimed: &Claimed) -> Self {
+        let Claimed { key, token, content_hash, is_redriven, .. } = claimed.clone();
+        Self { key, token, content_hash, is_redriven }
+    }
+}
+
 /// The ledger's answer to one [`Claiming`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -106,8 +115,8 @@ pub struct Claimed {
     pub content_hash: ContentHash,
     /// See [`Claiming::is_redriven`].
     pub is_redriven: bool,
-    /// Until when.
-    pub lease_until: Instant,
+    /// Until when; moved while the claim is kept alive.
+    pub lease: Deadline,
 }
 
 /// What the ledger remembers of a settled event.

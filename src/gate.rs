@@ -19,6 +19,8 @@ pub enum Cause {
     DeadLetters,
     /// So many dead letters in a row that our own mistake is the likelier reason.
     Breaker,
+    /// The process stops.
+    Stopping,
     /// This destination answers that we are misconfigured.
     Destination(String),
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Cause {
             Self::Ledger => f.write_str("ledger"),
             Self::DeadLetters => f.write_str("dead_letters"),
             Self::Breaker => f.write_str("breaker"),
+            Self::Stopping => f.write_str("stopping"),
             Self::Destination(name) => write!(f, "destination {name}"),
         }
     }
@@ -52,7 +55,7 @@ impl Gate {
     pub fn close(&self, cause: Cause, why: impl Into<String>) {
         let why = why.into();
         self.closed_by.send_if_modified(|causes| {
-            if !causes.contains_key(&cause) {
+            if !causes.contains_key(&cause) && cause != Cause::Stopping {
                 error!(%cause, why, "paused until this is cured");
             }
             causes.insert(cause.clone(), why.clone()).as_ref() != Some(&why)
@@ -108,7 +111,9 @@ impl Gate {
     /// One broken destination must not block the others: only when none is left is there nothing to take in for.
     fn lets_pass(&self, causes: &BTreeMap<Cause, String>) -> bool {
         let broken = causes.keys().filter(|cause| matches!(cause, Cause::Destination(_))).count();
-        let stopped = causes.keys().any(|c| matches!(c, Cause::Ledger | Cause::DeadLetters | Cause::Breaker));
+        let stopped = causes
+            .keys()
+            .any(|c| matches!(c, Cause::Ledger | Cause::DeadLetters | Cause::Breaker | Cause::Stopping));
         !stopped && (broken == 0 || broken < self.destinations)
     }
 }

@@ -11,9 +11,13 @@
 
 pub mod event;
 
+pub mod receive;
+
 pub mod decode;
 
 pub mod identify;
+
+pub mod dedupe;
 
 pub mod map;
 
@@ -21,17 +25,36 @@ pub mod validate;
 
 pub mod checksum;
 
+pub mod batch;
+
+pub mod publish;
+
+pub mod dead_letter;
+
+pub mod settle;
+
+pub mod pipeline;
+
 pub mod explain;
 
+pub mod aws;
+pub mod breaker;
 pub mod config;
 pub mod failure;
+pub mod flow;
+pub mod gate;
+pub mod health;
+pub mod intervals;
 mod json;
 pub mod limits;
+pub mod log;
+pub mod metrics;
+pub mod room;
+pub mod service;
+mod tasks;
 
-pub mod aws;
-pub mod intervals;
+pub mod local;
 
 pub mod cli;
 pub mod command;
-pub mod local;
 pub mod output;

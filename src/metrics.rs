@@ -9,7 +9,9 @@ use std::{
 };
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 use crate::{
     batch::Batch,
@@ -22,7 +24,8 @@ const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, N
 
 /// Seconds: from one fast call to a day of waiting in a queue.
 const SECONDS: &[f64] = &[
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0,
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0,
+    14_400.0, 86_400.0,
 ];
 /// Fullness of a batch.
 const EVENTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 99.0, 100.0];
@@ -30,8 +33,17 @@ const BYTES: &[f64] = &[1e3, 1e4, 5e4, 1e5, 2.5e5, 5e5, 7.5e5, 9e5, 1e6];
 
 /// Lake codes that are a label of their own; any other counts as `other`, so that a strange answer cannot add series.
 const CODES: &[&str] = &[
-    "accepted", "unmentioned", "FieldTooLong", "FieldNotFound", "InvalidChecksum", "InvalidData", "InvalidRecipient",
-    "InvalidEventSource", "AccountNotSubscribed", "Throttling", "InternalFailure",
+    "accepted",
+    "unmentioned",
+    "FieldTooLong",
+    "FieldNotFound",
+    "InvalidChecksum",
+    "InvalidData",
+    "InvalidRecipient",
+    "InvalidEventSource",
+    "AccountNotSubscribed",
+    "Throttling",
+    "InternalFailure",
 ];
 
 /// Outcomes of a call as a whole.
@@ -58,7 +70,12 @@ macro_rules! registry {
 }
 
 trait Registered {
-    fn register(recorder: &Arc<PrometheusRecorder>, name: &'static str, help: &'static str, labels: &[Label]) -> Self;
+    fn register(
+        recorder: &Arc<PrometheusRecorder>,
+        name: &'static str,
+        help: &'static str,
+        labels: &[Label],
+    ) -> Self;
 }
 
 macro_rules! registered {
@@ -99,7 +116,12 @@ impl CounterBy {
 }
 
 impl Registered for CounterBy {
-    fn register(recorder: &Arc<PrometheusRecorder>, name: &'static str, help: &'static str, labels: &[Label]) -> Self {
+    fn register(
+        recorder: &Arc<PrometheusRecorder>,
+        name: &'static str,
+        help: &'static str,
+        labels: &[Label],
+    ) -> Self {
         recorder.describe_counter(KeyName::from_const_str(name), None, help.into());
         Self { recorder: recorder.clone(), name, labels: labels.to_vec() }
     }
@@ -210,7 +232,9 @@ impl Metrics {
         let handle = recorder.handle();
         let recorder = Arc::new(recorder);
         let process = Process::register(&recorder);
-        Reason::ALL.iter().for_each(|reason| process.dead_letters.by(&[("reason", reason.code())]).absolute(0));
+        Reason::ALL
+            .iter()
+            .for_each(|reason| process.dead_letters.by(&[("reason", reason.code())]).absolute(0));
         let build = [Label::new("version", env!("CARGO_PKG_VERSION"))];
         Gauge::register(&recorder, "tributary_build_info", "The version that runs.", &build).set(1.0);
         Ok(Arc::new(Self { process, recorder, handle, laws: Mutex::default() }))
@@ -234,7 +258,11 @@ impl Metrics {
     /// All destinations together.
     pub fn counts(&self) -> Counts {
         let mut all = Counts::default();
-        self.laws.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|(flow, _)| all += flow.counts());
+        self.laws
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .for_each(|(flow, _)| all += flow.counts());
         all
     }
 
@@ -304,7 +332,8 @@ impl LaneMetrics {
         for (code, count) in CODES.iter().chain(&["other"]).zip(by_code).filter(|(_, count)| *count > 0) {
             self.put_entries.by(&[("code", code)]).increment(count);
         }
-        self.unknown_outcome.increment(verdicts.iter().filter(|verdict| **verdict == Verdict::Unknown).count() as u64);
+        self.unknown_outcome
+            .increment(verdicts.iter().filter(|verdict| **verdict == Verdict::Unknown).count() as u64);
     }
 }
 

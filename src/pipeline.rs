@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use bytestring::ByteString;
 use sha2::{Digest, Sha256};
@@ -15,10 +16,10 @@ use crate::{
     checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, decode, unwrap_base64},
+    decode::{Decoded, decode},
     dedupe::{Candidate, Dedupe, Ledger, Won, waiting},
     event::{ContentHash, IdentifiedEvent, ReadyEvent},
-    failure::Rejection,
+    failure::{Reason, Rejection},
     flow::Flow,
     gate::{Cause, Gate},
     identify::{Format, identify},
@@ -111,7 +112,6 @@ impl Pipeline {
             let lane = Lane::new(
                 parts.settings,
                 parts.destination,
-                dedupe.clone(),
                 to_dead_letters.clone(),
                 self.gate.clone(),
                 ending.stop.clone(),
@@ -120,7 +120,7 @@ impl Pipeline {
             loops.spawn(Arc::new(lane).run(ready, ending.give_up.clone()));
         }
         let stages = Arc::new(Stages {
-            dedupe,
+            dedupe: dedupe.clone(),
             lanes: to_lanes,
             rejected_early: self.metrics.flow("none"),
             to_dead_letters,
@@ -152,10 +152,15 @@ impl Pipeline {
         loops.spawn(settler.run(settlements));
 
         let observe = observe(&self.metrics, &room, &self.gate, &*self.ledger);
-        let all_ended = async { while let Some(ended) = loops.join_next().await { joined(Some(ended)); } };
+        let all_ended = async {
+            while let Some(ended) = loops.join_next().await {
+                joined(Some(ended));
+            }
+        };
         tokio::select! {
             () = all_ended => {}
             () = self.source.keep_alive() => {}
+            () = dedupe.keep_alive() => {}
             () = breaker.run() => {}
             () = observe => {}
         }
@@ -183,13 +188,14 @@ struct Stages {
 impl Stages {
     /// Takes messages apart, claims their events and sends each on its way. Returns those in other hands.
     async fn process(&self, received: Received) -> Vec<Delivery<Candidate>> {
-        let candidates = received.into_iter().flat_map(|(message, receipt)| self.candidates(message, receipt)).collect();
+        let candidates =
+            received.into_iter().flat_map(|(message, receipt)| self.candidates(message, receipt)).collect();
         self.proceed(self.dedupe.claim(candidates).await)
     }
 
     /// Stages 2 and 3: one candidate for each event and destination.
     fn candidates(&self, message: Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
-        let decoded = match unwrap_base64(&message) {
+        let decoded = match plain_body(&message) {
             Ok(body) => decode(body),
             Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
         };
@@ -227,7 +233,8 @@ impl Stages {
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
     fn proceed(&self, won: Won) -> Vec<Delivery<Candidate>> {
         for delivery in won.events {
-            let Some(lane) = self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
+            let Some(lane) =
+                self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
             else {
                 continue;
             };
@@ -245,14 +252,29 @@ impl Stages {
         drop(self.to_dead_letters.send(delivery));
     }
 
-    async fn wait(self: Arc<Self>, held: mpsc::UnboundedReceiver<Delivery<Candidate>>, give_up: CancellationToken) {
+    async fn wait(
+        self: Arc<Self>,
+        held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
+        give_up: CancellationToken,
+    ) {
         waiting::wait(&self.dedupe, held, give_up, |won| self.proceed(won)).await;
     }
 }
 
 /// Stages 5 to 7 for one event.
 fn ready(event: &IdentifiedEvent, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
-    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).and_then(checksum)
+    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
+}
+
+/// The bytes that the producer sent.
+fn plain_body(message: &Message) -> Result<Bytes, Rejection> {
+    if !message.is_base64 {
+        return Ok(message.body.clone());
+    }
+    let decoded = STANDARD.decode(&message.body);
+    decoded
+        .map(Bytes::from)
+        .map_err(|_| Rejection::new(Reason::NotBase64, "the message claims base64 and is not"))
 }
 
 fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {

@@ -3,8 +3,8 @@
 //!
 //! The seam [`Destination`] and the answer to every answer that it can give.
 
-pub mod cloudtrail_lake;
 mod attempts;
+pub mod cloudtrail_lake;
 mod lane;
 mod pace;
 

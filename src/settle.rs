@@ -7,7 +7,7 @@
 mod receipt;
 mod settler;
 
-pub use receipt::{MessageReceipt, Receipt};
+pub use receipt::{MessageEnd, MessageReceipt, Receipt};
 pub use settler::Settler;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     dead_letter::DeadLettered,
-    dedupe::{Claimed, Duplicate, Final},
+    dedupe::{Duplicate, Final, OpenClaim},
     flow::Flow,
     publish::Published,
 };
@@ -71,7 +71,9 @@ impl Outcome {
     /// What the ledger is to remember; `None` gives the claim up.
     fn into_final(self) -> Option<Final> {
         match self {
-            Self::Ack(Proof::Published(published)) => Some(Final::Published { receipt: published.into_receipt() }),
+            Self::Ack(Proof::Published(published)) => {
+                Some(Final::Published { receipt: published.into_receipt() })
+            }
             Self::Ack(Proof::DeadLettered(letter)) => Some(Final::DeadLettered { reason: letter.reason() }),
             Self::Ack(Proof::Duplicate(_)) | Self::Return(_) => None,
         }
@@ -88,7 +90,7 @@ pub struct Settlement {
 #[derive(Debug)]
 struct Ended {
     flow: Arc<Flow>,
-    claim: Option<Claimed>,
+    claim: Option<OpenClaim>,
     outcome: Outcome,
 }
 

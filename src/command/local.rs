@@ -1,13 +1,10 @@
 //! `tributary local`: a queue and a lake until Ctrl-C or SIGTERM, and the variables that point clients at them.
 
-use std::io;
-
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     cli::{FaultArgs, LocalArgs},
-    command::{CommandError, Exit},
+    command::{CommandError, Exit, run::Signals},
     local::{ACCOUNT, ChannelSpec, Faults, Local, LocalError, LocalOptions, start},
     output,
 };
@@ -19,6 +16,7 @@ use crate::{
 pub async fn local(args: LocalArgs) -> Result<Exit, CommandError> {
     let variables = Variables::of(&args);
     let json = args.json;
+    let mut signals = Signals::new().map_err(|error| CommandError::Failed(Box::new(error)))?;
     let mut local = start(options(args)).await?;
     if json {
         output::print_json(&variables.as_json(&local))?;
@@ -26,7 +24,7 @@ pub async fn local(args: LocalArgs) -> Result<Exit, CommandError> {
         output::print(variables.as_shell(&local))?;
     }
     tokio::select! {
-        signalled = stop_signal() => signalled?,
+        () = signals.next() => {}
         // Never by itself: a panic of one of its tasks is raised here.
         () = local.ended() => return Err(CommandError::Failed("the local endpoints ended".into())),
     }
@@ -61,14 +59,6 @@ fn faults(args: FaultArgs) -> Faults {
         forget_share: args.forget_share,
         drop_reply_share: args.drop_reply_share,
         delay_ms: args.late_ms,
-    }
-}
-
-async fn stop_signal() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
     }
 }
 

@@ -85,7 +85,8 @@ impl SqsDeadLetters {
             return known;
         }
         let name = QueueAttributeName::MaximumMessageSize;
-        let call = self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone());
+        let call =
+            self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone());
         let answer = call.send().await.ok().and_then(|answer| answer.attributes);
         let bytes = answer.and_then(|attributes| attributes.get(&name)?.parse().ok());
         let bytes = bytes.unwrap_or(limits::SQS_BYTES_MAX);
@@ -95,7 +96,8 @@ impl SqsDeadLetters {
 
     async fn send(&self, batch: &[(usize, Posted)]) -> Vec<(usize, Result<(), StoreError>)> {
         let is_fifo = self.queue_url.ends_with(".fifo");
-        let entries = batch.iter().map(|(at, posted)| posted.entry(*at, is_fifo)).collect::<Result<Vec<_>, _>>();
+        let entries =
+            batch.iter().map(|(at, posted)| posted.entry(*at, is_fifo)).collect::<Result<Vec<_>, _>>();
         let answer = match entries {
             Ok(entries) => {
                 let call = self.client.send_message_batch().queue_url(&self.queue_url);
@@ -105,11 +107,15 @@ impl SqsDeadLetters {
         };
         match answer {
             Ok(answer) => {
-                let stored: HashMap<_, _> = answer.successful.into_iter().map(|entry| (entry.id, ())).collect();
+                let stored: HashMap<_, _> =
+                    answer.successful.into_iter().map(|entry| (entry.id, ())).collect();
                 let mut failed: HashMap<_, _> = answer.failed.into_iter().map(of_entry).collect();
                 let result = |at: &usize| match failed.remove(&at.to_string()) {
                     None if stored.contains_key(&at.to_string()) => Ok(()),
-                    None => Err(StoreError::Call(CallError::transient("unmentioned", "the answer omits this letter"))),
+                    None => Err(StoreError::Call(CallError::transient(
+                        "unmentioned",
+                        "the answer omits this letter",
+                    ))),
                     Some(failed) => Err(StoreError::Call(self.class(failed))),
                 };
                 batch.iter().map(|(at, _)| *at).zip(batch.iter().map(|(at, _)| at).map(result)).collect()
@@ -152,7 +158,8 @@ impl DeadLetter for SqsDeadLetters {
                 results[at] = Some(result);
             }
         }
-        let unmentioned = || Err(StoreError::Call(CallError::transient("unmentioned", "the letter was not sent")));
+        let unmentioned =
+            || Err(StoreError::Call(CallError::transient("unmentioned", "the letter was not sent")));
         results.into_iter().map(|result| result.unwrap_or_else(unmentioned)).collect()
     }
 }
@@ -191,7 +198,8 @@ impl Posted {
         };
         // Words are plain strings and numbers, which always serialise.
         let words = serde_json::to_string(&words).unwrap_or_default();
-        let mut attributes = vec![(LETTER_ATTRIBUTE, words), (REASON_ATTRIBUTE, letter.reason.code().to_owned())];
+        let mut attributes =
+            vec![(LETTER_ATTRIBUTE, words), (REASON_ATTRIBUTE, letter.reason.code().to_owned())];
         let body = match std::str::from_utf8(&letter.original) {
             Ok(text) if !text.is_empty() && text.chars().all(is_carried) => text.to_owned(),
             _ => {
@@ -204,7 +212,8 @@ impl Posted {
 
     /// As SQS counts: the body, and of each attribute its name, its type and its value.
     fn bytes(&self) -> usize {
-        let attributes = self.attributes.iter().map(|(name, value)| name.len() + STRING_TYPE.len() + value.len());
+        let attributes =
+            self.attributes.iter().map(|(name, value)| name.len() + STRING_TYPE.len() + value.len());
         self.body.len() + attributes.sum::<usize>()
     }
 
@@ -215,12 +224,15 @@ impl Posted {
     ) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
         let mut entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&self.body);
         for (name, value) in &self.attributes {
-            let value = MessageAttributeValue::builder().data_type(STRING_TYPE).string_value(value).build()?;
+            let value =
+                MessageAttributeValue::builder().data_type(STRING_TYPE).string_value(value).build()?;
             entry = entry.message_attributes(*name, value);
         }
         if is_fifo {
             // Letters are in no order among themselves; each is sent once, whatever its content.
-            entry = entry.message_group_id("tributary").message_deduplication_id(uuid::Uuid::new_v4().to_string());
+            entry = entry
+                .message_group_id("tributary")
+                .message_deduplication_id(uuid::Uuid::new_v4().to_string());
         }
         entry.build()
     }

@@ -83,7 +83,8 @@ impl Ledger for MemoryLedger {
         let keys: Vec<_> = settled.iter().map(|committed| digest(&committed.claim.key)).collect();
         let mut state = self.lock();
         let now = Instant::now();
-        let results = settled.iter().zip(keys).map(|(committed, key)| state.commit(key, committed, now)).collect();
+        let results =
+            settled.iter().zip(keys).map(|(committed, key)| state.commit(key, committed, now)).collect();
         let evicted = state.forget_beyond(self.entries_max);
         self.evicted.fetch_add(evicted, Ordering::Relaxed);
         results

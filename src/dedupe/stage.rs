@@ -6,12 +6,12 @@ use bytestring::ByteString;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Claim, Claimed, Claiming, Duplicate, Key, Ledger, Token};
+use super::{Claim, Claimed, Claiming, Duplicate, Key, Ledger, OpenClaims, Token};
 use crate::{
     event::{ContentHash, IdentifiedEvent},
     failure::{CallError, Reason, Rejection},
     gate::{Cause, Gate},
-    receive::Delivery,
+    receive::{Deadline, Delivery},
     settle::Proof,
 };
 
@@ -43,13 +43,14 @@ pub struct Dedupe {
     ledger: Arc<dyn Ledger>,
     lease: Duration,
     gate: Arc<Gate>,
+    open: Arc<OpenClaims>,
     next_token: Box<dyn Fn() -> Token + Send + Sync>,
 }
 
 impl Dedupe {
     /// Claims for `lease` in `ledger`; closes `gate` while the ledger does not answer.
     pub fn new(ledger: Arc<dyn Ledger>, lease: Duration, gate: Arc<Gate>) -> Self {
-        Self { ledger, lease, gate, next_token: Box::new(Token::source()) }
+        Self { ledger, lease, gate, open: Arc::default(), next_token: Box::new(Token::source()) }
     }
 
     /// Claims each candidate. What the ledger knows as settled is acked here; while the ledger does not answer,
@@ -71,29 +72,9 @@ impl Dedupe {
         won
     }
 
-    /// Claims again what this delivery has claimed. `false`: it is in other hands or settled, and was returned.
-    pub async fn renew<E>(&self, deliveries: Vec<Delivery<E>>) -> Vec<Delivery<E>> {
-        let wishes: Vec<_> = deliveries.iter().filter_map(|delivery| delivery.receipt.claim().map(renewal)).collect();
-        if wishes.len() != deliveries.len() {
-            return Vec::new();
-        }
-        let Ok(answers) = self.call(&wishes).await else { return Vec::new() };
-        let lease_until = Instant::now() + self.lease;
-        let mut ours = Vec::with_capacity(deliveries.len());
-        for ((mut delivery, answer), wish) in deliveries.into_iter().zip(answers).zip(wishes) {
-            match answer {
-                Claim::Won => {
-                    delivery.receipt.holds(claimed(wish, lease_until));
-                    ours.push(delivery);
-                }
-                Claim::AlreadyPublished { content_hash } if content_hash == wish.content_hash => {
-                    delivery.receipt.forget_claim();
-                    delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
-                }
-                _ => delivery.receipt.forget_claim(),
-            }
-        }
-        ours
+    /// Renews the claims of deliveries that are not settled yet. Runs until it is dropped.
+    pub async fn keep_alive(&self) {
+        self.open.keep_alive(&*self.ledger, self.lease).await;
     }
 
     async fn ask(
@@ -138,6 +119,11 @@ impl Dedupe {
         }
     }
 
+    fn claimed(&self, wish: Claiming) -> Claimed {
+        let Claiming { key, token, content_hash, is_redriven } = wish;
+        Claimed { key, token, content_hash, is_redriven, lease: Deadline::new(Instant::now() + self.lease) }
+    }
+
     /// Gives a conflict back to the caller; everything else finds its place.
     fn sort(
         &self,
@@ -147,7 +133,7 @@ impl Dedupe {
     ) -> Option<Delivery<Candidate>> {
         match answer {
             Claim::Won => {
-                delivery.receipt.holds(claimed(wish, Instant::now() + self.lease));
+                delivery.receipt.holds(self.open.add(self.claimed(wish)));
                 let (candidate, rest) = delivery.take();
                 match candidate.event {
                     Ok(event) => won.events.push(rest.with(event)),
@@ -164,16 +150,6 @@ impl Dedupe {
         }
         None
     }
-}
-
-fn claimed(wish: Claiming, lease_until: Instant) -> Claimed {
-    let Claiming { key, token, content_hash, is_redriven } = wish;
-    Claimed { key, token, content_hash, is_redriven, lease_until }
-}
-
-fn renewal(claim: &Claimed) -> Claiming {
-    let Claimed { key, token, content_hash, is_redriven, .. } = claim.clone();
-    Claiming { key, token, content_hash, is_redriven }
 }
 
 /// The same id with other content: possibly tampering, so it is neither dropped nor published.

@@ -47,7 +47,7 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
         operators: Intervals::for_operators(),
     };
     while let Some(request) = attempts.requests.pop() {
-        let sendable = attempts.still_ours(request).await;
+        let sendable = attempts.still_ours(request);
         if !sendable.is_empty() {
             attempts.call(sendable).await;
         }
@@ -55,36 +55,31 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
 }
 
 impl Attempts<'_> {
-    /// Returns what could not be settled before its deadline, and renews claims that would end during the call.
-    async fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
+    /// Returns what would not be ours any more when the call ends.
+    fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
         let call_ends = Instant::now() + self.lane.settings.request_timeout;
-        let (in_time, late): (Vec<_>, Vec<_>) =
-            request.into_iter().partition(|trying| trying.delivery.origin.deadline.at() > call_ends);
+        let (ours, late): (Vec<_>, Vec<_>) =
+            request.into_iter().partition(|trying| trying.ours_until() > call_ends);
         if !late.is_empty() {
-            debug!(stage = "publish", events = late.len(), "returned, their messages are about to be delivered again");
+            debug!(
+                stage = "publish",
+                events = late.len(),
+                "returned, their messages are about to be delivered again"
+            );
         }
-        drop(late);
-        let (ours, ending): (Vec<_>, Vec<_>) =
-            in_time.into_iter().partition(|trying| lease_until(trying).is_some_and(|until| until > call_ends));
-        if ending.is_empty() {
-            return ours;
-        }
-        let (tries, deliveries): (Vec<_>, Vec<_>) =
-            ending.into_iter().map(|trying| (trying.tries, trying.delivery)).unzip();
-        let most_tries = tries.into_iter().max().unwrap_or(0);
-        let renewed = self.lane.dedupe.renew(deliveries).await;
-        let renewed = renewed.into_iter().map(|delivery| Trying { delivery, tries: most_tries });
-        ours.into_iter().chain(renewed).collect()
+        ours
     }
 
     async fn call(&mut self, request: Vec<Trying>) {
         self.lane.pace.turn().await;
-        let answer = self.lane.put(&request.iter().map(|trying| &trying.delivery.event).collect::<Vec<_>>()).await;
+        let answer =
+            self.lane.put(&request.iter().map(|trying| &trying.delivery.event).collect::<Vec<_>>()).await;
         match answer {
             Ok(verdicts) => self.sort(request, verdicts).await,
             Err(CallError::Transient { code, message }) => {
                 warn!(stage = "publish", destination = self.lane.name(), %code, message, events = request.len(),
                     "could not publish, will try again");
+                self.lane.count_failure(&code);
                 self.requests.push(request);
                 sleep(self.calls.next_interval()).await;
             }
@@ -101,8 +96,14 @@ impl Attempts<'_> {
 
     /// The whole request was refused and the answer does not say for which event: two smaller requests will.
     fn bisect(&mut self, mut request: Vec<Trying>, code: &str, message: &str) {
-        warn!(stage = "publish", destination = self.lane.name(), code, message, events = request.len(),
-            "request refused as a whole");
+        warn!(
+            stage = "publish",
+            destination = self.lane.name(),
+            code,
+            message,
+            events = request.len(),
+            "request refused as a whole"
+        );
         if request.len() > 1 {
             let second_half = request.split_off(request.len() / 2);
             self.requests.extend([second_half, request]);
@@ -150,6 +151,10 @@ impl Attempts<'_> {
     }
 }
 
-fn lease_until(trying: &Trying) -> Option<Instant> {
-    trying.delivery.receipt.claim().map(|claim| claim.lease_until)
+impl Trying {
+    /// The end of the message's visibility or of the claim's lease, whichever comes first.
+    fn ours_until(&self) -> Instant {
+        let message = self.delivery.origin.deadline.at();
+        self.delivery.receipt.claim().map_or(message, |claim| claim.lease.at().min(message))
+    }
 }

@@ -51,10 +51,12 @@ impl Destination for CloudTrailLake {
                 .event_data(event.json())
                 .event_data_checksum(event.checksum())
                 .build();
-            entries.push(entry.map_err(|error| CallError::misconfigured("invalid_request", error.to_string()))?);
+            entries
+                .push(entry.map_err(|error| CallError::misconfigured("invalid_request", error.to_string()))?);
         }
         let call = self.client.put_audit_events().channel_arn(&self.channel_arn);
-        let answer = call.set_external_id(self.external_id.clone()).set_audit_events(Some(entries)).send().await;
+        let answer =
+            call.set_external_id(self.external_id.clone()).set_audit_events(Some(entries)).send().await;
         match answer {
             Ok(answer) => verdicts(events, &answer),
             Err(error) => Err(class_of(failure(&error))),
@@ -66,7 +68,8 @@ impl Destination for CloudTrailLake {
 /// event for the account's sake, the call as a whole is at fault and none of the events.
 fn verdicts(events: &[&ReadyEvent], answer: &PutAuditEventsOutput) -> Result<Vec<Verdict>, CallError> {
     let failed = answer.failed();
-    let ours = |code: &&str| failed.len() == events.len() && failed.iter().all(|entry| entry.error_code() == *code);
+    let ours =
+        |code: &&str| failed.len() == events.len() && failed.iter().all(|entry| entry.error_code() == *code);
     if let Some(code) = ["AccountNotSubscribed", "InvalidRecipient"].iter().find(|code| ours(code)) {
         return Err(misconfigured(code, failed.first().map_or("", |entry| entry.error_message())));
     }
@@ -119,10 +122,13 @@ fn class_of(failed: Failure) -> CallError {
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => misconfigured(&code, &message),
         // The moment's. ThrottlingException is an HTTP 400: the status alone would call it the event's fault.
-        "Throttling" | "ThrottlingException" | "ThrottledException" | "TooManyRequestsException"
-        | "RequestLimitExceeded" | "RequestThrottled" | "SlowDown" => {
-            CallError::transient(format!("Throttling:{code}"), "the lake asks for fewer calls")
-        }
+        "Throttling"
+        | "ThrottlingException"
+        | "ThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "RequestThrottled"
+        | "SlowDown" => CallError::transient(format!("Throttling:{code}"), "the lake asks for fewer calls"),
         "InternalFailure" | "ServiceUnavailable" | "RequestTimeoutException" | "RequestAbortedException" => {
             CallError::transient(code, message)
         }
@@ -141,11 +147,17 @@ fn misconfigured(code: &str, message: &str) -> CallError {
         "ChannelInsufficientPermission" => {
             "the channel's resource policy does not let us in: check its principals and external_id"
         }
-        "ChannelUnsupportedSchema" => "the channel takes another schema: it must belong to a custom integration",
+        "ChannelUnsupportedSchema" => {
+            "the channel takes another schema: it must belong to a custom integration"
+        }
         "AccountNotSubscribed" => "the channel's event data store does not take events: check its status",
         "InvalidRecipient" => "recipientAccountId is not the channel owner's account: check channel_arn",
-        "UnsupportedOperationException" => "CloudTrail Lake is not offered here: check the Region of channel_arn",
-        _ => "the call was not allowed: check that the role may call cloudtrail-data:PutAuditEvents on the channel",
+        "UnsupportedOperationException" => {
+            "CloudTrail Lake is not offered here: check the Region of channel_arn"
+        }
+        _ => {
+            "the call was not allowed: check that the role may call cloudtrail-data:PutAuditEvents on the channel"
+        }
     };
     let said = if message.is_empty() { String::new() } else { format!(" ({message})") };
     CallError::misconfigured(code.to_owned(), format!("{code}: {cure}{said}"))
@@ -162,26 +174,41 @@ mod tests {
     #[test]
     fn each_documented_error_has_its_class() {
         for code in [
-            "ChannelInsufficientPermission", "ChannelNotFound", "ChannelUnsupportedSchema", "InvalidChannelARN",
+            "ChannelInsufficientPermission",
+            "ChannelNotFound",
+            "ChannelUnsupportedSchema",
+            "InvalidChannelARN",
             "UnsupportedOperationException",
         ] {
             assert!(matches!(answered(400, code), CallError::Misconfigured { .. }), "{code}");
         }
         for (status, code) in [
-            (403, "AccessDeniedException"), (403, "ExpiredTokenException"), (403, "IncompleteSignature"),
-            (401, "NotAuthorized"), (403, "OptInRequired"),
+            (403, "AccessDeniedException"),
+            (403, "ExpiredTokenException"),
+            (403, "IncompleteSignature"),
+            (401, "NotAuthorized"),
+            (403, "OptInRequired"),
         ] {
             assert!(matches!(answered(status, code), CallError::Misconfigured { .. }), "{code}");
         }
         for (status, code) in [
-            (400, "ThrottlingException"), (500, "InternalFailure"), (503, "ServiceUnavailable"),
-            (408, "RequestTimeoutException"), (400, "RequestAbortedException"), (502, "unnamed"), (429, "unnamed"),
+            (400, "ThrottlingException"),
+            (500, "InternalFailure"),
+            (503, "ServiceUnavailable"),
+            (408, "RequestTimeoutException"),
+            (400, "RequestAbortedException"),
+            (502, "unnamed"),
+            (429, "unnamed"),
         ] {
             assert!(matches!(answered(status, code), CallError::Transient { .. }), "{code}");
         }
         for (status, code) in [
-            (400, "DuplicatedAuditEventId"), (413, "RequestEntityTooLargeException"), (400, "ValidationError"),
-            (400, "MalformedHttpRequestException"), (413, "unnamed"), (418, "SomethingNew"),
+            (400, "DuplicatedAuditEventId"),
+            (413, "RequestEntityTooLargeException"),
+            (400, "ValidationError"),
+            (400, "MalformedHttpRequestException"),
+            (413, "unnamed"),
+            (418, "SomethingNew"),
         ] {
             assert!(matches!(answered(status, code), CallError::BadRequest { .. }), "{code}");
         }

@@ -1,7 +1,14 @@
 //! One destination's own way: its batcher, its calls, its budget and its pause, so that a broken channel never blocks
 //! another.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::mpsc,
@@ -13,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Destination, Verdict, attempts, pace::Pace};
 use crate::{
     batch::{Batch, Batcher},
-    dedupe::Dedupe,
     event::ReadyEvent,
     failure::{CallError, Rejection},
     gate::{Cause, Gate},
@@ -23,7 +29,10 @@ use crate::{
 };
 
 /// How long a message stays away whose destination is paused while others are served.
-const TURNED_AWAY_FOR: Duration = Duration::from_mins(15);
+const TURNED_AWAY_FOR: Duration = Duration::from_mins(5);
+
+/// Failed calls in a row after which the destination counts as gone.
+const FAILURES_UNTIL_PAUSED: usize = 5;
 
 /// The numbers of a lane.
 #[derive(Clone, Debug)]
@@ -43,23 +52,22 @@ pub struct LaneSettings {
 /// What the calls of one destination share.
 pub struct Lane {
     pub(super) settings: LaneSettings,
-    pub(super) dedupe: Arc<Dedupe>,
     pub(super) pace: Pace,
     pub(super) rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
     destination: Arc<dyn Destination>,
     gate: Arc<Gate>,
     cause: Cause,
     stop: CancellationToken,
+    /// Calls that failed since the last that did not, other than by being throttled.
+    failures: AtomicUsize,
     metrics: LaneMetrics,
 }
 
 impl Lane {
     /// A lane to `destination`. After `stop` a paused lane waits for no cure.
-    #[expect(clippy::too_many_arguments, reason = "wiring: each is used as it is, and pipeline.rs is the one caller")]
     pub fn new(
         settings: LaneSettings,
         destination: Arc<dyn Destination>,
-        dedupe: Arc<Dedupe>,
         rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
         gate: Arc<Gate>,
         stop: CancellationToken,
@@ -67,7 +75,17 @@ impl Lane {
     ) -> Self {
         let pace = Pace::new(settings.requests_per_second, settings.concurrency_max);
         let cause = Cause::Destination(settings.name.clone());
-        Self { settings, dedupe, pace, rejected, destination, gate, cause, stop, metrics }
+        Self {
+            settings,
+            pace,
+            rejected,
+            destination,
+            gate,
+            cause,
+            stop,
+            failures: AtomicUsize::new(0),
+            metrics,
+        }
     }
 
     /// Runs until `ready` is closed and everything has left. After `give_up` the rest is returned.
@@ -129,9 +147,10 @@ impl Lane {
     /// One call, with its time limit, its pace and its numbers.
     pub(super) async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
         let started = Instant::now();
-        let answer = timeout(self.settings.request_timeout, self.destination.put(events))
-            .await
-            .unwrap_or_else(|_elapsed| Err(CallError::transient("timeout", "no answer in time, the outcome is unknown")));
+        let answer =
+            timeout(self.settings.request_timeout, self.destination.put(events)).await.unwrap_or_else(
+                |_elapsed| Err(CallError::transient("timeout", "no answer in time, the outcome is unknown")),
+            );
         self.metrics.put(&answer, events.len(), started.elapsed());
         match &answer {
             Ok(verdicts) if verdicts.iter().any(is_throttled) => self.pace.was_throttled(),
@@ -152,8 +171,19 @@ impl Lane {
         self.gate.close(self.cause.clone(), why);
     }
 
+    /// A call failed for a reason that may pass. Many in a row are a state: better not to take in what cannot leave.
+    pub(super) fn count_failure(&self, code: &str) {
+        let is_throttled = code.contains("Throttl");
+        if !is_throttled && self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_UNTIL_PAUSED {
+            self.pause(&format!(
+                "the destination cannot be reached ({code}); check the network and the endpoint"
+            ));
+        }
+    }
+
     /// The destination accepts calls again.
     pub(super) fn resume(&self) {
+        self.failures.store(0, Ordering::Relaxed);
         self.metrics.paused.set(0.0);
         self.gate.open(&self.cause);
     }

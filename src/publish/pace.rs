@@ -32,7 +32,8 @@ struct State {
 impl Pace {
     pub(super) fn new(requests_per_second: u32, concurrency_max: usize) -> Self {
         let concurrency_max = concurrency_max.max(1) as f64;
-        let state = State { next_call: Instant::now(), concurrency: concurrency_max.min(2.0), halved_at: None };
+        let state =
+            State { next_call: Instant::now(), concurrency: concurrency_max.min(2.0), halved_at: None };
         let interval = Duration::from_secs(1) / requests_per_second.max(1);
         Self { interval, concurrency_max, state: Mutex::new(state) }
     }
@@ -53,7 +54,11 @@ impl Pace {
 
     /// Calls that may be in flight now.
     pub(super) fn concurrency(&self) -> usize {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and concurrency_max")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1 and concurrency_max"
+        )]
         let whole = self.lock().concurrency as usize;
         whole
     }

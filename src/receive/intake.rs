@@ -13,11 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{
-    sync::Notify,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -39,6 +35,9 @@ const FIRST_GUESS_BYTES: usize = 4_096;
 /// A poll that is under way when the process stops may still bring messages; after this long it is idle, and what
 /// it would bring later comes to another worker when its visibility ends.
 const STOPPING_POLL_MAX: Duration = Duration::from_secs(2);
+
+/// A poll may fail once in a while; so many in a row are a state.
+const FAILURES_UNTIL_NOT_READY: usize = 3;
 
 /// Messages of one poll, each with the right to settle it.
 pub type Received = Vec<(Message, MessageReceipt)>;
@@ -71,6 +70,8 @@ struct Shared {
     changed: Notify,
     /// Bytes of a usual message.
     usual_bytes: AtomicUsize,
+    /// Polls that failed since the last that did not.
+    failures: AtomicUsize,
 }
 
 impl Intake {
@@ -82,6 +83,7 @@ impl Intake {
             wanted: AtomicUsize::new(1),
             changed: Notify::new(),
             usual_bytes: AtomicUsize::new(FIRST_GUESS_BYTES),
+            failures: AtomicUsize::new(0),
         });
         let mut receivers = JoinSet::new();
         for number in 0..receivers_max {
@@ -101,6 +103,7 @@ impl Shared {
             match self.poll(&stop).await {
                 Some(Ok(messages)) => {
                     intervals.reset();
+                    self.failures.store(0, Ordering::Relaxed);
                     self.intake.gate.open(&Cause::Source);
                     self.observe(number, &messages);
                     let received = self.with_receipts(messages, permit);
@@ -180,7 +183,9 @@ impl Shared {
         process.polls.by(&[("result", result)]).increment(1);
         process.messages_received.increment(messages.len() as u64);
         process.receivers.set(self.wanted.load(Ordering::Relaxed) as f64);
-        if let Some(bytes) = messages.iter().map(|message| message.body.len()).sum::<usize>().checked_div(messages.len()) {
+        if let Some(bytes) =
+            messages.iter().map(|message| message.body.len()).sum::<usize>().checked_div(messages.len())
+        {
             let usual = self.usual_bytes.load(Ordering::Relaxed);
             self.usual_bytes.store((usual * 7 + bytes) / 8, Ordering::Relaxed);
         }
@@ -198,8 +203,13 @@ impl Shared {
     fn complain(&self, error: &CallError) {
         self.intake.metrics.process.polls.by(&[("result", "error")]).increment(1);
         warn!(stage = "receive", code = error.code(), %error, "could not receive, will try again");
-        if let CallError::Misconfigured { message, .. } = error {
-            self.intake.gate.close(Cause::Source, message.clone());
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if matches!(error, CallError::Misconfigured { .. }) {
+            self.intake.gate.close(Cause::Source, error.to_string());
+        } else if failures >= FAILURES_UNTIL_NOT_READY {
+            let why =
+                format!("the queue cannot be reached ({error}); check its URL, the network and the endpoint");
+            self.intake.gate.close(Cause::Source, why);
         }
     }
 }
@@ -224,4 +234,3 @@ fn in_group_order(received: Received, process: &Process, tasks: &mut JoinSet<()>
         });
     }
 }
-

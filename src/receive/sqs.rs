@@ -33,6 +33,7 @@ use crate::{
     limits,
     metrics::Metrics,
 };
+pub(crate) use batches::of_entry;
 use batches::{Entry, in_batches};
 use held::{Held, HeldMessages};
 
@@ -41,12 +42,33 @@ const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
 
 /// Codes that only an operator can cure, and how.
 const OURS: &[&str] = &[
-    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "QueueDeletedRecently", "AccessDenied",
-    "AccessDeniedException", "InvalidAddress", "InvalidClientTokenId", "InvalidSecurity", "KmsAccessDenied",
-    "KMS.AccessDeniedException", "KmsDisabled", "KMS.DisabledException", "KmsInvalidState", "KmsInvalidKeyUsage",
-    "KmsNotFound", "KMS.NotFoundException", "KmsOptInRequired", "ExpiredToken", "ExpiredTokenException",
-    "SignatureDoesNotMatch", "InvalidSignatureException", "UnrecognizedClientException", "UnsupportedOperation",
-    "MissingAuthenticationToken", "MissingAuthenticationTokenException", "IncompleteSignature", "OptInRequired",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
+    "QueueDeletedRecently",
+    "AccessDenied",
+    "AccessDeniedException",
+    "InvalidAddress",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "KmsAccessDenied",
+    "KMS.AccessDeniedException",
+    "KmsDisabled",
+    "KMS.DisabledException",
+    "KmsInvalidState",
+    "KmsInvalidKeyUsage",
+    "KmsNotFound",
+    "KMS.NotFoundException",
+    "KmsOptInRequired",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+    "UnsupportedOperation",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "IncompleteSignature",
+    "OptInRequired",
     "UnknownOperationException",
 ];
 
@@ -98,7 +120,9 @@ impl SqsSource {
 
     /// `None`: not as sent, or without the parts that every message has. It was left to come again.
     fn message(&self, received: SqsMessage, now: Instant) -> Option<Message> {
-        let SqsMessage { message_id, receipt_handle, md5_of_body, body, attributes, message_attributes, .. } = received;
+        let SqsMessage {
+            message_id, receipt_handle, md5_of_body, body, attributes, message_attributes, ..
+        } = received;
         let (message_id, receipt_handle, body) = (message_id?, receipt_handle?, body?);
         let attributes = attributes.unwrap_or_default();
         let message_attributes = message_attributes.unwrap_or_default();
@@ -120,7 +144,11 @@ impl SqsSource {
             sent_at: attribute(&attributes, &Attribute::SentTimestamp)
                 .map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
             deadline,
-            group: self.is_fifo().then(|| attributes.get(&Attribute::MessageGroupId)).flatten().map(|g| g.as_str().into()),
+            group: self
+                .is_fifo()
+                .then(|| attributes.get(&Attribute::MessageGroupId))
+                .flatten()
+                .map(|g| g.as_str().into()),
             is_redriven: message_attributes.contains_key(LETTER_ATTRIBUTE),
         })
     }
@@ -141,7 +169,9 @@ impl SqsSource {
             .filter(|entry| entry.seconds > 0)
             .collect();
         let called_at = Instant::now();
-        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::ChangeVisibility, entries).await {
+        for (entry, result) in
+            in_batches(&self.client, &self.queue_url, batches::Call::ChangeVisibility, entries).await
+        {
             let result_label = if result.is_ok() { "ok" } else { "failed" };
             self.metrics.process.heartbeats.by(&[("result", result_label)]).increment(1);
             match result {
@@ -176,7 +206,12 @@ impl Source for SqsSource {
             .await
             .map_err(|error| self.class("receive", failure(&error)))?;
         let now = Instant::now();
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(|message| self.message(message, now)).collect())
+        Ok(answer
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|message| self.message(message, now))
+            .collect())
     }
 
     async fn ack(&self, handles: &[Handle]) -> Vec<Result<(), CallError>> {
@@ -185,10 +220,13 @@ impl Source for SqsSource {
         let entries = latest
             .into_iter()
             .enumerate()
-            .filter_map(|(at, held)| held.map(|held| Entry { receipt_handle: held.receipt_handle, seconds: 0, of: at }))
+            .filter_map(|(at, held)| {
+                held.map(|held| Entry { receipt_handle: held.receipt_handle, seconds: 0, of: at })
+            })
             .collect();
         let mut results: Vec<_> = handles.iter().map(|_| Ok(())).collect();
-        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::Delete, entries).await {
+        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::Delete, entries).await
+        {
             results[entry.of] = result.map_err(|failed| self.class("delete", failed));
         }
         results
@@ -205,7 +243,9 @@ impl Source for SqsSource {
             })
             .collect();
         let mut results: Vec<_> = handles.iter().map(|_| Ok(())).collect();
-        for (entry, result) in in_batches(&self.client, &self.queue_url, batches::Call::ChangeVisibility, entries).await {
+        for (entry, result) in
+            in_batches(&self.client, &self.queue_url, batches::Call::ChangeVisibility, entries).await
+        {
             results[entry.of] = result.map_err(|failed| self.class("give_back", failed));
         }
         results
@@ -238,7 +278,7 @@ fn md5_hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(32);
     for byte in Md5::digest(bytes) {
         // Writing to a string cannot fail.
-        drop(write!(hex, "{byte:02x}"));
+        write!(hex, "{byte:02x}").ok();
     }
     hex
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Ended, Outcome, Proof, Settlement, ToSettler};
 use crate::{
-    dedupe::Claimed,
+    dedupe::{Claimed, OpenClaim},
     flow::Flow,
     receive::{Handle, Message},
     room::Permit,
@@ -64,7 +64,7 @@ impl Ticket {
         let waiting = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waiting) = waiting {
             // Nobody listens any more when the process stops.
-            drop(waiting.send(end));
+            waiting.send(end).ok();
         }
         end
     }
@@ -72,7 +72,10 @@ impl Ticket {
 
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("handle", &self.handle).field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Ticket")
+            .field("handle", &self.handle)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
     }
 }
 
@@ -152,7 +155,7 @@ pub struct Receipt {
 struct Share {
     message: Arc<Ticket>,
     flow: Arc<Flow>,
-    claim: Option<Claimed>,
+    claim: Option<OpenClaim>,
 }
 
 impl Receipt {
@@ -167,7 +170,7 @@ impl Receipt {
     }
 
     /// From here on, settling this delivery also ends the claim.
-    pub(crate) fn holds(&mut self, claim: Claimed) {
+    pub(crate) fn holds(&mut self, claim: OpenClaim) {
         if let Some(share) = &mut self.open {
             share.claim = Some(claim);
         }
@@ -175,14 +178,7 @@ impl Receipt {
 
     /// The claim that this delivery holds.
     pub(crate) fn claim(&self) -> Option<&Claimed> {
-        self.open.as_ref().and_then(|share| share.claim.as_ref())
-    }
-
-    /// The claim is no longer ours: settling must not end it.
-    pub(crate) fn forget_claim(&mut self) {
-        if let Some(share) = &mut self.open {
-            share.claim = None;
-        }
+        self.open.as_ref().and_then(|share| share.claim.as_ref()).map(OpenClaim::claimed)
     }
 
     /// The destination's name.
@@ -193,7 +189,9 @@ impl Receipt {
     fn settle(&mut self, outcome: Outcome) {
         if let Some(Share { message, flow, claim }) = self.open.take() {
             // The settler outlives every receipt; without it the source delivers the message again by itself.
-            drop(self.to_settler.send(Settlement { message, delivery: Some(Ended { flow, claim, outcome }) }));
+            drop(
+                self.to_settler.send(Settlement { message, delivery: Some(Ended { flow, claim, outcome }) }),
+            );
         }
     }
 }

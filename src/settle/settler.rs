@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::sleep,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tracing::warn;
 
 use super::{Ended, Ending, Settlement, receipt::MessageEnd};
@@ -66,7 +62,9 @@ impl Settler {
     /// Claims first, messages second. A crash in between costs one more delivery, which dedupe catches; in the other
     /// order a second copy of the event could be published.
     async fn settle_all(self, mut round: Vec<Settlement>) {
-        let (mut committed, mut released, mut ended) = (Vec::new(), Vec::new(), Vec::with_capacity(round.len()));
+        let (mut committed, mut released) = (Vec::new(), Vec::new());
+        // Kept until the ledger has been told, so that they are renewed until then.
+        let (mut open_claims, mut ended) = (Vec::new(), Vec::with_capacity(round.len()));
         for settlement in &mut round {
             let Some(Ended { flow, claim, outcome }) = settlement.delivery.take() else {
                 ended.push(None);
@@ -77,14 +75,18 @@ impl Settler {
                 super::Outcome::Ack(_) => None,
             };
             ended.push(Some((flow, outcome.ending(), returned)));
-            match (claim, outcome.into_final()) {
-                (Some(claim), Some(state)) => committed.push(Committed { claim, state }),
-                (Some(claim), None) => released.push(claim),
-                (None, _) => {}
+            if let Some(open) = claim {
+                let claim = open.claimed().clone();
+                match outcome.into_final() {
+                    Some(state) => committed.push(Committed { claim, state }),
+                    None => released.push(claim),
+                }
+                open_claims.push(open);
             }
         }
         self.commit(committed).await;
         self.release(&released).await;
+        drop(open_claims);
         let (mut acks, mut returns) = (Vec::new(), Vec::new());
         for (settlement, ended) in round.iter().zip(ended) {
             let mut returned_after = None;

@@ -1,4 +1,5 @@
 //! The command line as a user and a script meet it: the real binary, its output and its exit codes.
+#![expect(clippy::unwrap_used, reason = "the lint knows test functions, not what they call")]
 
 use std::{
     io::Write as _,

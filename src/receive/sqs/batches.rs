@@ -40,7 +40,7 @@ pub(super) struct Entry<T> {
 }
 
 /// Calls for all entries. One result for each, in any order.
-pub(super) async fn in_batches<T: Send + 'static>(
+pub(super) async fn in_batches<T: Send + Sync + 'static>(
     client: &Client,
     queue_url: &str,
     call: Call,
@@ -65,7 +65,7 @@ pub(super) async fn in_batches<T: Send + 'static>(
     results
 }
 
-async fn batch<T>(
+async fn batch<T: Send + Sync>(
     client: Client,
     queue_url: String,
     call: Call,
@@ -102,7 +102,9 @@ fn may_pass(failure: &Failure) -> bool {
     match failure.reached {
         Reached::NothingByOurFault => false,
         Reached::Nothing | Reached::Unknown => true,
-        Reached::Answer(status) => status >= 500 || failure.code.contains("Throttl") || failure.code == "InternalError",
+        Reached::Answer(status) => {
+            status >= 500 || failure.code.contains("Throttl") || failure.code == "InternalError"
+        }
     }
 }
 
@@ -119,7 +121,8 @@ async fn call_once<T>(
                 DeleteEntry::builder().id(at.to_string()).receipt_handle(&entry.receipt_handle).build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>().map_err(not_built)?;
-            let answer = client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await;
+            let answer =
+                client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await;
             answer.map_err(|error| failure(&error))?.failed
         }
         Call::ChangeVisibility => {
@@ -145,5 +148,9 @@ pub(crate) fn of_entry(entry: BatchResultErrorEntry) -> (String, Failure) {
 }
 
 fn not_built(error: impl std::fmt::Display) -> Failure {
-    Failure { reached: Reached::NothingByOurFault, code: "invalid_request".to_owned(), message: error.to_string() }
+    Failure {
+        reached: Reached::NothingByOurFault,
+        code: "invalid_request".to_owned(),
+        message: error.to_string(),
+    }
 }

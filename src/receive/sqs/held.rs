@@ -30,7 +30,8 @@ impl Held {
     pub(super) fn extension(&self, visibility: Duration) -> Duration {
         let longest = Duration::from_secs(limits::SQS_VISIBILITY_SECONDS_MAX);
         // A second less than the service allows: our clock started after the service's.
-        let left = longest.saturating_sub(self.first_received.elapsed()).saturating_sub(Duration::from_secs(1));
+        let left =
+            longest.saturating_sub(self.first_received.elapsed()).saturating_sub(Duration::from_secs(1));
         visibility.min(left)
     }
 }

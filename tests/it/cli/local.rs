@@ -96,8 +96,9 @@ async fn files_of_every_shape_arrive_in_the_queue_whole() {
 #[tokio::test]
 async fn a_large_stream_arrives_event_by_event_and_what_cannot_is_named_by_line() {
     let endpoints = Endpoints::start(&[]);
-    let mut input: String = (0..5_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
-    input.push_str(&format!("{{\"large\":\"{}\"}}\n{{\"n\":5000}}\n", "x".repeat(1 << 20)));
+    let mut lines: Vec<_> = (0..=5_000).map(|n| format!("{{\"n\":{n}}}")).collect();
+    lines.insert(5_000, format!("{{\"large\":\"{}\"}}", "x".repeat(1 << 20)));
+    let input = lines.join("\n");
     let queue_url = endpoints.variable("TRIBUTARY_SOURCE_QUEUE_URL");
     let output =
         run_with_input(&["enqueue", "-", "--queue-url", queue_url, "--events-per-message", "100"], &input);

@@ -1,0 +1,135 @@
+//! One worker, wired: a configuration in, a running pipeline out, and an orderly end.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{task::JoinSet, time::timeout};
+use tracing::{info, warn};
+
+use crate::{
+    aws::Aws,
+    config::{Config, DestinationConfig},
+    dead_letter::sqs::SqsDeadLetters,
+    dedupe::memory::MemoryLedger,
+    gate::{Cause, Gate},
+    health::Health,
+    metrics::Metrics,
+    pipeline::{Ending, LaneParts, Pipeline},
+    publish::{LaneSettings, cloudtrail_lake::CloudTrailLake},
+    receive::sqs::SqsSource,
+    tasks::joined,
+};
+
+/// The last part of the drain time is for giving messages back. At most this long, at most a third of it.
+const GIVE_BACK_TIME: Duration = Duration::from_secs(5);
+
+/// A worker that has not started yet.
+pub struct Service {
+    pipeline: Pipeline,
+    drain_timeout: Duration,
+    /// What can stop intake.
+    pub gate: Arc<Gate>,
+    /// Every number.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything that was taken in is settled.
+    Everything,
+    /// What was left after most of the drain time was given back.
+    TheRestGivenBack,
+    /// Even giving back took too long: the source delivers the rest again when its visibility ends.
+    NotInTime,
+}
+
+impl fmt::Display for Drained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everything => "everything taken in was settled",
+            Self::TheRestGivenBack => "what could not be settled in time was given back to the queue",
+            Self::NotInTime => {
+                "the drain time ended first; the queue delivers the rest again after its visibility"
+            }
+        })
+    }
+}
+
+impl Service {
+    /// Wires a worker.
+    ///
+    /// # Errors
+    /// The metrics cannot be set up.
+    pub fn new(config: &Config, aws: &Aws) -> Result<Self, metrics_exporter_prometheus::BuildError> {
+        let metrics = Metrics::new()?;
+        let gate = Arc::new(Gate::new(config.destinations.len()));
+        let pipeline = Pipeline {
+            source: Arc::new(SqsSource::new(aws, &config.source, metrics.clone())),
+            ledger: Arc::new(MemoryLedger::new(config.dedupe.window, config.dedupe.entries_max)),
+            letters: Arc::new(SqsDeadLetters::new(aws, &config.dead_letter)),
+            lanes: config.destinations.iter().map(|destination| lane(config, destination, aws)).collect(),
+            format: config.source.format,
+            lease: config.dedupe.lease,
+            max_in_flight_bytes: config.flow.max_in_flight_bytes,
+            receivers_max: config.source.receivers_max,
+            breaker: config.breaker.clone(),
+            metrics: metrics.clone(),
+            gate: gate.clone(),
+        };
+        Ok(Self { pipeline, drain_timeout: config.service.drain_timeout, gate, metrics })
+    }
+
+    /// What the health endpoints answer from.
+    pub fn health(&self) -> Health {
+        Health { gate: self.gate.clone(), metrics: self.metrics.clone() }
+    }
+
+    /// Runs until `stop` resolves, then drains. If `hurry` resolves meanwhile, what is left is given back at once.
+    pub async fn run(self, stop: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Drained {
+        let ending = Ending::default();
+        let mut worker = JoinSet::new();
+        worker.spawn(self.pipeline.run(ending.clone()));
+        tokio::select! {
+            // Only a panic ends the pipeline by itself, and it is raised here.
+            ended = worker.join_next() => { joined(ended); }
+            () = stop => {}
+        }
+        info!(drain_timeout_s = self.drain_timeout.as_secs(), "stopping: taking nothing more in");
+        self.gate.close(Cause::Stopping, "the process was told to stop");
+        ending.stop.cancel();
+        let give_back_time = GIVE_BACK_TIME.min(self.drain_timeout / 3);
+        tokio::select! {
+            ended = timeout(self.drain_timeout - give_back_time, worker.join_next()) => {
+                if let Ok(ended) = ended {
+                    joined(ended);
+                    return Drained::Everything;
+                }
+            }
+            () = hurry => {}
+        }
+        warn!(in_flight = self.metrics.counts().in_flight, "giving back what is not settled");
+        ending.give_up.cancel();
+        match timeout(give_back_time, worker.join_next()).await {
+            Ok(ended) => {
+                joined(ended);
+                Drained::TheRestGivenBack
+            }
+            Err(_) => Drained::NotInTime,
+        }
+    }
+}
+
+fn lane(config: &Config, destination: &DestinationConfig, aws: &Aws) -> LaneParts {
+    LaneParts {
+        settings: LaneSettings {
+            name: destination.name.clone(),
+            linger: config.batch.linger,
+            requests_per_second: destination.requests_per_second,
+            concurrency_max: destination.concurrency_max,
+            request_timeout: destination.request_timeout,
+        },
+        destination: Arc::new(CloudTrailLake::new(aws, destination, &config.batch)),
+        account: destination.channel_arn.account.clone(),
+        oversize: destination.oversize,
+    }
+}

@@ -1,0 +1,110 @@
+"""What the CloudFormation template must grant and keep. In: the decoded template. Out: what is wrong.
+
+cfn-lint knows what CloudFormation accepts; this knows what Tributary needs, and that it needs no more.
+"""
+
+# Everything the worker may do, each on one resource. A new call in the code needs a line here and in the template.
+WORKER_GRANTS = {
+    ("sqs:ReceiveMessage", "SourceQueue"),
+    ("sqs:DeleteMessage", "SourceQueue"),
+    ("sqs:ChangeMessageVisibility", "SourceQueue"),
+    ("sqs:GetQueueAttributes", "SourceQueue"),
+    ("sqs:SendMessage", "DeadLetterQueue"),
+    ("cloudtrail-data:PutAuditEvents", "ChannelArn"),
+    ("kms:Decrypt", "KmsKeyArn"),
+    ("kms:GenerateDataKey", "KmsKeyArn"),
+}
+PRODUCER_GRANTS = {
+    ("sqs:SendMessage", "SourceQueue"),
+    ("kms:Decrypt", "KmsKeyArn"),
+    ("kms:GenerateDataKey", "KmsKeyArn"),
+}
+ENVIRONMENT = {
+    "TRIBUTARY_SOURCE_QUEUE_URL": "SourceQueue",
+    "TRIBUTARY_DEAD_LETTER_QUEUE_URL": "DeadLetterQueue",
+    "TRIBUTARY_DESTINATIONS_LAKE_CHANNEL_ARN": "ChannelArn",
+}
+# service.drain_timeout by default, and what Fargate allows at most.
+DRAIN_SECONDS, STOP_SECONDS_MAX = 25, 120
+
+
+def problems(template: dict) -> list[str]:
+    """Every problem at once; an empty list is a good template."""
+    resources = template["Resources"]
+    found = [
+        f"{name}: makes a channel or event data store, which new customers cannot"
+        for name, resource in resources.items()
+        if resource["Type"].startswith("AWS::CloudTrail::")
+    ]
+    worker = resources["TaskRole"]["Properties"]
+    found += grant_problems("the worker", [p["PolicyDocument"] for p in worker["Policies"]], WORKER_GRANTS)
+    if "ManagedPolicyArns" in worker:
+        found.append("the worker has a managed policy, which grants more than its own")
+    producer = resources["ProducerPolicy"]["Properties"]["PolicyDocument"]
+    found += grant_problems("a producer", [producer], PRODUCER_GRANTS)
+    return found + queue_problems(resources) + container_problems(resources)
+
+
+def grant_problems(who: str, documents: list[dict], expected: set[tuple[str, str]]) -> list[str]:
+    """What is granted beyond the expected, and what is missing."""
+    granted = set()
+    for document in documents:
+        for statement in map(chosen, as_list(document["Statement"])):
+            granted |= {
+                (action, target(resource))
+                for action in as_list(statement["Action"])
+                for resource in as_list(statement["Resource"])
+            }
+    extra = [f"{who} may {action} on {resource}" for action, resource in sorted(granted - expected)]
+    return extra + [f"{who} may not {action} on {resource}" for action, resource in sorted(expected - granted)]
+
+
+def queue_problems(resources: dict) -> list[str]:
+    """Queues that a stack update could delete, or that lose what they hold too early."""
+    found = []
+    source, letters = resources["SourceQueue"], resources["DeadLetterQueue"]
+    for name, queue in (("SourceQueue", source), ("DeadLetterQueue", letters)):
+        if {queue.get("DeletionPolicy"), queue.get("UpdateReplacePolicy")} != {"Retain"}:
+            found.append(f"{name} is deleted with the stack")
+        if not queue["Properties"].keys() >= {"KmsMasterKeyId", "SqsManagedSseEnabled"}:
+            found.append(f"{name} is not encrypted either way")
+    redrive = source["Properties"].get("RedrivePolicy", {})
+    if target(redrive.get("deadLetterTargetArn")) != "DeadLetterQueue":
+        found.append("the source queue does not redrive into the dead-letter queue")
+    # SQS counts a moved message's age from its first day in the source queue.
+    if letters["Properties"]["MessageRetentionPeriod"] <= source["Properties"]["MessageRetentionPeriod"]:
+        found.append("a moved message could expire as soon as it arrives in the dead-letter queue")
+    return found
+
+
+def container_problems(resources: dict) -> list[str]:
+    """A worker that is killed before it has drained, could write to its image, or is told the wrong places."""
+    (container,) = resources["TaskDefinition"]["Properties"]["ContainerDefinitions"]
+    found = []
+    if not DRAIN_SECONDS < container.get("StopTimeout", 30) <= STOP_SECONDS_MAX:
+        found.append("the worker is killed before it has drained, or later than Fargate allows")
+    if container.get("ReadonlyRootFilesystem") is not True:
+        found.append("the worker can write to its root file system")
+    given = {variable["Name"]: target(variable["Value"]) for variable in container["Environment"]}
+    found += [f"{name} is not set to {place}" for name, place in ENVIRONMENT.items() if given.get(name) != place]
+    return found
+
+
+def as_list(value: object) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def chosen(value: dict) -> dict:
+    """The statement behind a condition: what holds where the condition is true."""
+    return value["Fn::If"][1] if "Fn::If" in value else value
+
+
+def target(value: object) -> str:
+    """The logical id that a Ref or GetAtt points to; any other value as text."""
+    if isinstance(value, dict):
+        if "Ref" in value:
+            return value["Ref"]
+        if "Fn::GetAtt" in value:
+            attribute = value["Fn::GetAtt"]
+            return (attribute if isinstance(attribute, list) else attribute.split("."))[0]
+    return str(value)

@@ -1,0 +1,289 @@
+//! One story: what is on the queue, who works, what happens to them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use fastrand::Rng;
+use tokio::{
+    runtime::Builder,
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tributary::{
+    config::{BreakerConfig, Oversize},
+    dedupe::memory::MemoryLedger,
+    gate::Gate,
+    metrics::Metrics,
+    pipeline::{Ending, LaneParts, Pipeline},
+    publish::LaneSettings,
+};
+
+use super::{
+    doubles::{Hands, Lake},
+    world::{Fate, Queued, Truth, VISIBILITY, World},
+};
+
+/// Longer than any put of the world takes.
+const PUT_TIMEOUT: Duration = Duration::from_secs(15);
+/// After this long the faults end, and everything must come to its end.
+const FAULTS_END: Duration = Duration::from_secs(900);
+
+/// What may happen.
+#[derive(Clone)]
+pub struct Story {
+    seed: u64,
+    faults: f64,
+    crashes: bool,
+    groups: bool,
+    outage: bool,
+    destinations: usize,
+}
+
+/// What did happen.
+pub struct Told {
+    pub messages: usize,
+    pub crashes: u32,
+}
+
+impl Story {
+    pub fn new(seed: u64) -> Self {
+        Self { seed, faults: 0.0, crashes: false, groups: false, outage: false, destinations: 1 }
+    }
+
+    pub fn with_faults(self, faults: f64) -> Self {
+        Self { faults, ..self }
+    }
+
+    pub fn with_crashes(self) -> Self {
+        Self { crashes: true, ..self }
+    }
+
+    pub fn in_groups(self) -> Self {
+        Self { groups: true, ..self }
+    }
+
+    pub fn to_two_destinations(self) -> Self {
+        Self { destinations: 2, ..self }
+    }
+
+    pub fn with_outage(self) -> Self {
+        Self { outage: true, ..self }
+    }
+}
+
+pub fn tell(story: Story) -> Told {
+    fastrand::seed(story.seed);
+    println!("seed {}", story.seed);
+    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(run(story))
+}
+
+async fn run(story: Story) -> Told {
+    let seed = story.seed;
+    let mut rng = Rng::with_seed(seed);
+    let queue = queue(&story, &mut rng);
+    let messages = queue.len();
+    let fates: Vec<_> = queue.iter().flat_map(|queued| queued.events.clone()).collect();
+    let started = Instant::now();
+    let destinations: Vec<_> =
+        ["lake", "other"][..story.destinations].iter().map(|&name| name.to_owned()).collect();
+    let world = World::new(Truth {
+        rng,
+        queue,
+        lakes: BTreeMap::new(),
+        dead: BTreeMap::new(),
+        unknown: std::collections::BTreeSet::new(),
+        unknown_letters: std::collections::BTreeSet::new(),
+        first_seen: BTreeMap::new(),
+        destinations,
+        faults: story.faults,
+        slow_put: Duration::from_millis([0, 50, 9_000][seed as usize % 3]),
+        gone_until: started + Duration::from_secs(if story.outage { 60 + seed % 200 } else { 0 }),
+        denied_until: started + Duration::from_secs(if story.outage && seed % 2 == 0 { 400 } else { 0 }),
+        told: BTreeMap::new(),
+        receive_count_max: 0,
+        next_handle: 0,
+    });
+    let ledger = Arc::new(MemoryLedger::new(Duration::from_hours(24), 1_000_000));
+    let (mut worker, mut crashes) = (0, 0);
+    loop {
+        crashes += shift(&story, &world, &ledger, &mut worker).await;
+        let mut truth = world.look();
+        if truth.queue.is_empty() {
+            break;
+        }
+        if started.elapsed() > FAULTS_END {
+            truth.faults = 0.0;
+        }
+        let left = truth.queue.len();
+        assert!(
+            started.elapsed() < Duration::from_hours(6),
+            "seed {seed}: no progress, {left} messages are left"
+        );
+    }
+    let truth = world.look();
+    truth.assert_complete(&fates, seed);
+    if story.outage {
+        assert_eq!(truth.receive_count_max, 1, "seed {seed}: an outage of the lake cost a second delivery");
+    }
+    Told { messages, crashes }
+}
+
+/// Two workers for a while; then each is stopped, or crashes.
+async fn shift(story: &Story, world: &World, ledger: &Arc<MemoryLedger>, worker: &mut u32) -> u32 {
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        *worker += 1;
+        let metrics = Metrics::new().expect("buckets");
+        let hands =
+            Hands { world: world.clone(), worker: *worker, metrics: metrics.clone(), ledger: ledger.clone() };
+        let ending = Ending::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(pipeline(story.seed, &hands).run(ending.clone()));
+        running.push((tasks, ending, hands));
+    }
+    let shift = if story.outage { 2_000_000 } else { world.look().rng.u64(500..90_000) };
+    let until = Instant::now() + Duration::from_millis(shift);
+    while Instant::now() < until && !world.look().queue.is_empty() {
+        sleep(Duration::from_millis(250)).await;
+    }
+    let mut crashes = 0;
+    for (mut tasks, ending, hands) in running {
+        let crashes_now = story.crashes && world.look().rng.bool();
+        if crashes_now {
+            tasks.abort_all();
+            while tasks.join_next().await.is_some() {}
+            crashes += 1;
+            forget(&mut world.look());
+            continue;
+        }
+        ending.stop.cancel();
+        let is_patient = world.look().rng.u8(0..4) > 0;
+        if !is_patient {
+            sleep(Duration::from_secs(3)).await;
+            ending.give_up.cancel();
+            // A put that is given up has an unknown outcome.
+            forget(&mut world.look());
+        }
+        let drained = timeout(Duration::from_secs(3_600), tasks.join_next()).await;
+        drained.expect("the drain hangs").expect("one task").expect("no panic");
+        check_books(&hands);
+    }
+    crashes
+}
+
+/// The law at rest, and our books against what the world told this worker.
+fn check_books(hands: &Hands) {
+    let counts = hands.metrics.counts();
+    assert_eq!((counts.imbalance(), counts.in_flight), (0, 0), "not settled: {counts:?}");
+    let (accepted, stored) = hands.world.look().told.get(&hands.worker).copied().unwrap_or_default();
+    assert!(counts.published <= accepted, "published {} and was told of {accepted}", counts.published);
+    assert!(
+        counts.dead_lettered <= stored,
+        "dead-lettered {} and was told of {stored}",
+        counts.dead_lettered
+    );
+}
+
+/// Whoever crashed had not committed yet what it had published, and may have stored letters without acking.
+fn forget(truth: &mut Truth) {
+    let ids: Vec<_> = truth.lakes.keys().map(|(_, id)| id.clone()).collect();
+    truth.unknown.extend(ids);
+    let letters: Vec<_> = truth.dead.keys().map(|(original, _)| original.clone()).collect();
+    truth.unknown_letters.extend(letters);
+}
+
+fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
+    let variant = seed as usize;
+    let lane = |name: &String| LaneParts {
+        settings: LaneSettings {
+            name: name.clone(),
+            linger: Duration::from_millis([10, 500, 12_000][variant % 3]),
+            requests_per_second: 100,
+            concurrency_max: [1, 4][variant / 3 % 2],
+            request_timeout: PUT_TIMEOUT,
+        },
+        destination: Arc::new(Lake { hands: hands.clone(), name: name.clone() }),
+        account: "111122223333".to_owned(),
+        oversize: Oversize::Move,
+    };
+    let lanes = hands.world.look().destinations.iter().map(lane).collect::<Vec<_>>();
+    Pipeline {
+        source: Arc::new(hands.clone()),
+        ledger: Arc::new(hands.clone()),
+        letters: Arc::new(hands.clone()),
+        gate: Arc::new(Gate::new(lanes.len())),
+        lanes,
+        format: None,
+        lease: [VISIBILITY, VISIBILITY * 5][variant / 6 % 2],
+        max_in_flight_bytes: [1, 60_000, 1_000_000][variant / 12 % 3],
+        receivers_max: [1, 4][variant / 36 % 2],
+        breaker: BreakerConfig {
+            dead_letter_share: 0.9,
+            deliveries: 200,
+            cool_down: Duration::from_secs(30),
+        },
+        metrics: hands.metrics.clone(),
+    }
+}
+
+fn queue(story: &Story, rng: &mut Rng) -> Vec<Queued> {
+    let mut queue: Vec<Queued> = Vec::new();
+    let messages = rng.u64(1..120);
+    for key in 0..messages {
+        let group = story.groups.then(|| format!("group{}", key % 5));
+        let events: Vec<_> = (0..rng.u64(1..6)).map(|n| event(rng, key, n, group.as_deref())).collect();
+        let body = body(&events);
+        let copies = if rng.u8(0..5) == 0 && !story.groups { 2 } else { 1 };
+        for copy in 0..copies {
+            queue.push(Queued {
+                key: key * 10 + copy,
+                body: body.clone(),
+                events: events.clone(),
+                group: group.clone(),
+                visible_at: Instant::now(),
+                receive_count: 0,
+                handle: None,
+                held_by: None,
+            });
+        }
+    }
+    // A letter is keyed by the place of an event that has no id, so a copied message makes its own letters.
+    for queued in &mut queue {
+        if queued.key % 10 == 1 {
+            queued.events.retain(|(_, fate)| *fate != Fate::Dead);
+            queued.body = body(&queued.events);
+        }
+    }
+    queue.retain(|queued| !queued.events.is_empty());
+    queue
+}
+
+/// One event to a line: bad lines do not spoil their neighbours.
+fn body(events: &[(Bytes, Fate)]) -> Bytes {
+    events.iter().flat_map(|(line, _)| [line.as_ref(), b"\n"]).collect::<Vec<_>>().concat().into()
+}
+
+fn event(rng: &mut Rng, key: u64, n: u64, group: Option<&str>) -> (Bytes, Fate) {
+    let unique = format!("{key}-{n}");
+    let id = match group {
+        Some(group) => format!("{group}.{key}.{n}"),
+        None => format!("event-{unique}"),
+    };
+    let native = |id: &str, name: &str| {
+        Bytes::from(format!(
+            r#"{{"eventVersion":"1.08","userIdentity":{{"type":"IAMUser","principalId":"AIDA"}},"eventTime":"2026-01-02T03:04:05Z","eventSource":"s3.example.com","eventName":"{name}","awsRegion":"eu-west-1","eventID":"{id}","requestParameters":{{"unique":"content-{unique}"}}}}"#
+        ))
+    };
+    match rng.u8(0..20) {
+        0 => (Bytes::from(format!(r#"{{"twice":"{unique}","twice":"{unique}"}}"#)), Fate::Dead),
+        1 => (Bytes::from(format!(r#"{{"eventName":"no format","unique":"{unique}"}}"#)), Fate::Dead),
+        2 => (native(&id, "refuse-me"), Fate::Dead),
+        3 => (native(&id, "poison"), Fate::Dead),
+        4 if group.is_none() => {
+            let shared = format!("shared-{}", rng.u8(0..4));
+            (native(&shared, "PutObject"), Fate::Conflict(shared))
+        }
+        _ => (native(&id, "PutObject"), Fate::Lake(id.clone())),
+    }
+}
