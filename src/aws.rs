@@ -104,12 +104,7 @@ fn has_source<S: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
+    std::iter::successors(Some(error), |error| (*error).source())
 }
 
 /// Where AWS is. The default is what the SDK finds; `local` is the endpoints of `tributary local`.

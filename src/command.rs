@@ -10,6 +10,7 @@ use crate::{
 
 pub mod check;
 pub mod completions;
+pub mod demo;
 pub mod enqueue;
 pub mod explain;
 pub mod lake;
@@ -61,6 +62,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Anything at run time.
+    pub fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed(Box::new(error))
+    }
+
     /// The exit code. A reader that has seen enough (`| head`) is no failure.
     pub fn exit(&self) -> Exit {
         match self {
@@ -96,10 +102,10 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Check(args) => check::check(&args),
         Command::Enqueue(args) => enqueue::enqueue(args).await,
         Command::Completions { shell } => completions::completions(shell),
+        Command::Run(args) => run::run(args).await,
+        Command::Demo(args) => demo::demo(args).await,
         Command::Explain(args) => explain::explain(&args),
         Command::Lake(args) => lake::lake(args).await,
         Command::Local(args) => local::local(args).await,
-        Command::Run(args) => run::run(args).await,
-        Command::Demo(_) => Err(CommandError::Failed("this command is not built in yet".into())),
     }
 }

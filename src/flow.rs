@@ -14,7 +14,7 @@ use metrics::Histogram;
 use crate::settle::Ending;
 
 /// The terms of the law for one destination, or for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
     /// Deliveries that began.
     pub received: u64,
@@ -35,8 +35,12 @@ pub struct Counts {
 impl Counts {
     /// What the law says must be zero.
     pub fn imbalance(&self) -> i128 {
-        let ended = self.published + self.duplicate + self.filtered + self.dead_lettered + self.returned;
-        i128::from(self.received) - i128::from(ended) - i128::from(self.in_flight)
+        i128::from(self.received) - i128::from(self.settled() + self.returned) - i128::from(self.in_flight)
+    }
+
+    /// Deliveries that ended for good.
+    pub fn settled(&self) -> u64 {
+        self.published + self.duplicate + self.filtered + self.dead_lettered
     }
 }
 

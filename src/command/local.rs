@@ -16,7 +16,7 @@ use crate::{
 pub async fn local(args: LocalArgs) -> Result<Exit, CommandError> {
     let variables = Variables::of(&args);
     let json = args.json;
-    let mut signals = Signals::new().map_err(|error| CommandError::Failed(Box::new(error)))?;
+    let mut signals = Signals::new().map_err(CommandError::failed)?;
     let mut local = start(options(args)).await?;
     if json {
         output::print_json(&variables.as_json(&local))?;

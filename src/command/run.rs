@@ -21,7 +21,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
     log::start(&config.log).map_err(CommandError::Usage)?;
     warnings.iter().for_each(|warning| warn!("{warning}"));
 
-    let service = Service::new(&config, &Aws::from_environment().await).map_err(failed)?;
+    let service = Service::new(&config, &Aws::from_environment().await).map_err(CommandError::failed)?;
     let listener = health::listen(config.service.listen).await.map_err(|source| {
         let addr = config.service.listen;
         CommandError::Usage(format!(
@@ -42,8 +42,8 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
         listen = %config.service.listen, "started"
     );
 
-    let mut signals = Signals::new().map_err(failed)?;
-    let mut more_signals = Signals::new().map_err(failed)?;
+    let mut signals = Signals::new().map_err(CommandError::failed)?;
+    let mut more_signals = Signals::new().map_err(CommandError::failed)?;
     let hurry = async {
         more_signals.next().await;
         more_signals.next().await;
@@ -80,8 +80,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CommandError {
-    CommandError::Failed(Box::new(error))
 }

@@ -22,7 +22,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{DeadLetter, Letter, StoreError};
 use crate::{
     aws::{Aws, failure},
-    config::DeadLetterConfig,
+    config::{DeadLetterConfig, is_fifo},
     failure::CallError,
     limits,
     receive::sqs::{class_of, of_entry},
@@ -95,7 +95,7 @@ impl SqsDeadLetters {
     }
 
     async fn send(&self, batch: &[(usize, Posted)]) -> Vec<(usize, Result<(), StoreError>)> {
-        let is_fifo = self.queue_url.ends_with(".fifo");
+        let is_fifo = is_fifo(&self.queue_url);
         let entries =
             batch.iter().map(|(at, posted)| posted.entry(*at, is_fifo)).collect::<Result<Vec<_>, _>>();
         let answer = match entries {

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 use super::{Deadline, Handle, Message, Source};
 use crate::{
     aws::{Aws, Failure, failure},
-    config::SourceConfig,
+    config::{SourceConfig, is_fifo},
     dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE},
     failure::CallError,
     intervals::jittered,
@@ -144,18 +144,13 @@ impl SqsSource {
             sent_at: attribute(&attributes, &Attribute::SentTimestamp)
                 .map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
             deadline,
-            group: self
-                .is_fifo()
-                .then(|| attributes.get(&Attribute::MessageGroupId))
-                .flatten()
-                .map(|g| g.as_str().into()),
+            // On a standard queue a group is only a hint for fair sharing and orders nothing.
+            group: attributes
+                .get(&Attribute::MessageGroupId)
+                .filter(|_| is_fifo(&self.queue_url))
+                .map(|group| group.as_str().into()),
             is_redriven: message_attributes.contains_key(LETTER_ATTRIBUTE),
         })
-    }
-
-    /// On a standard queue a group is only a hint for fair sharing and orders nothing.
-    fn is_fifo(&self) -> bool {
-        self.queue_url.ends_with(".fifo")
     }
 
     /// Extends what is due at half its time, in batches of ten.
