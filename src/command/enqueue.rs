@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    sync::Arc,
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,6 +19,7 @@ use crate::{
     cli::EnqueueArgs,
     command::{CommandError, Exit},
     config::{RawConfig, is_fifo, keys, kinds::Kind as _, process_environment},
+    intervals::Intervals,
     limits, output,
 };
 
@@ -32,6 +33,9 @@ use send::{Sent, Target};
 
 /// Batches that wait for a call, at most 1 MiB each.
 const WAITING_BATCHES: usize = 8;
+/// Shortest and longest wait before a batch is tried again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How every compressed file begins.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -107,10 +111,8 @@ fn local_endpoint(queue_url: &str) -> Option<&str> {
     let host_at = queue_url.find("://")? + 3;
     let end = host_at + queue_url[host_at..].find('/')?;
     let host = &queue_url[host_at..end];
-    let is_local = ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| {
-        host.split_at_checked(local.len())
-            .is_some_and(|(name, port)| name == *local && (port.is_empty() || port.starts_with(':')))
-    });
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_local = ["127.0.0.1", "localhost", "[::1]"].contains(&name);
     (is_local && !is_named("AWS_ENDPOINT_URL_SQS") && !is_named("AWS_ENDPOINT_URL"))
         .then(|| &queue_url[..end])
 }
@@ -182,6 +184,7 @@ fn open(path: &Path, name: &str) -> Result<Box<dyn BufRead>, CommandError> {
     Ok(input)
 }
 
+/// Sends until there is no more, or until it is clear that no call will succeed.
 async fn send_all(
     target: &Target,
     waiting: &mut mpsc::Receiver<Batch>,
@@ -189,35 +192,37 @@ async fn send_all(
     summary: &mut Summary,
     progress: &ProgressBar,
 ) -> Result<(), Failure> {
-    let mut calls: JoinSet<Result<Sent, Failure>> = JoinSet::new();
+    let mut calls: JoinSet<Sent> = JoinSet::new();
+    let mut refused = None;
     while let Some(batch) = waiting.recv().await {
-        if calls.len() >= concurrency {
-            count(joined(calls.join_next().await), summary, progress)?;
-        }
         let target = target.clone();
-        calls.spawn(async move { send::send(&target, batch).await });
+        calls
+            .spawn(async move { send::send(&target, batch, Intervals::new(FIRST_WAIT, LONGEST_WAIT)).await });
+        if calls.len() >= concurrency
+            && let Some(sent) = joined(calls.join_next().await)
+        {
+            refused = count(sent, summary, progress);
+        }
+        if refused.is_some() {
+            break;
+        }
     }
     while let Some(sent) = joined(calls.join_next().await) {
-        count(Some(sent), summary, progress)?;
+        refused = count(sent, summary, progress).or(refused);
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
-fn count(
-    sent: Option<Result<Sent, Failure>>,
-    summary: &mut Summary,
-    progress: &ProgressBar,
-) -> Result<(), Failure> {
-    let Some(sent) = sent.transpose()? else { return Ok(()) };
+fn count(sent: Sent, summary: &mut Summary, progress: &ProgressBar) -> Option<Failure> {
     summary.events += sent.events;
     summary.messages += sent.messages;
     summary.failed_messages += sent.failed.len() as u64;
     for (message, code) in sent.failed {
-        let (file, line): (Arc<str>, u64) = (message.file, message.line);
-        progress.suspend(|| output::note(format_args!("not sent: {file}:{line}: {code}")));
+        let note = format!("not sent: {}:{}: {code}", message.file, message.line);
+        progress.suspend(|| output::note(note));
     }
     progress.set_message(format!("{} events sent", summary.events));
-    Ok(())
+    sent.refused
 }
 
 /// The value of a task; its panic, if it panicked, goes on here.

@@ -24,7 +24,7 @@ pub async fn lake(args: LakeArgs) -> Result<Exit, CommandError> {
             list(&client, &EventQuery { limit, order, uid, source, name, after: None }, args.json).await
         }
         LakeQuestion::Count => count(&client, args.json).await,
-        LakeQuestion::Get { event_id } => get(&client, &event_id, args.json).await,
+        LakeQuestion::Get { event_id } => get(&client, &event_id.to_string(), args.json).await,
     }
 }
 

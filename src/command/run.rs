@@ -10,14 +10,14 @@ use super::{CommandError, Exit};
 use crate::{
     aws::Aws,
     cli::RunArgs,
-    config::Config,
+    config::{Config, process_environment},
     health, log,
     service::{Drained, Service},
 };
 
 /// Runs until SIGTERM or Ctrl-C, then drains; a second one gives everything back at once.
 pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
-    let (config, warnings) = Config::load(args.file.config.as_deref(), std::env::vars())?;
+    let (config, warnings) = Config::load(args.file.config.as_deref(), process_environment())?;
     log::start(&config.log).map_err(CommandError::Usage)?;
     warnings.iter().for_each(|warning| warn!("{warning}"));
 

@@ -2,6 +2,7 @@
 
 mod bad_inputs;
 mod checks;
+mod cli;
 mod limits_hold;
 mod mapping;
 mod real_records;

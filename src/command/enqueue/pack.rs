@@ -192,7 +192,7 @@ mod tests {
         /// Every event is in exactly one message, in order; every batch is within the limits of SQS.
         #[test]
         fn nothing_is_lost_and_every_batch_fits(
-            sizes in prop::collection::vec((1_usize..1_000_000, any::<bool>()), 1..15),
+            sizes in prop::collection::vec((1_usize..1_000_000, any::<bool>()), 1..8),
             events_per_message in 1_u32..5,
         ) {
             let piece = |(size, is_event): &(usize, bool)| {

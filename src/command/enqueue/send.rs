@@ -49,53 +49,52 @@ pub(crate) struct Sent {
     pub(crate) events: u64,
     /// Not sent, each with its code.
     pub(crate) failed: Vec<(Message, String)>,
+    /// The queue takes nothing: what is in none of the numbers above was not sent, as far as we know.
+    pub(crate) refused: Option<Failure>,
 }
 
-/// Sends until every message is sent or has failed for good.
-///
-/// # Errors
-/// What no repetition cures. Messages of the batch may have been sent before.
-pub(crate) async fn send(target: &Target, batch: Batch) -> Result<Sent, Failure> {
+/// Sends until every message is sent or has failed for good, or until it is clear that no call will succeed.
+pub(crate) async fn send(target: &Target, batch: Batch, mut intervals: Intervals) -> Sent {
     let mut sent = Sent::default();
-    let mut intervals = Intervals::for_calls();
-    // The same entries keep their deduplication ids through all attempts, so a FIFO queue stores them once.
+    // An entry keeps its deduplication id through all attempts, so that a FIFO queue stores it once.
     let mut waiting =
         vec![batch.into_iter().map(|message| (message, uuid::Uuid::new_v4())).collect::<Vec<_>>()];
     let mut attempts = 0;
     while let Some(entries) = waiting.pop() {
-        let left = match call(target, &entries).await {
-            Ok(answer) => settle(&mut sent, entries, &answer),
-            Err(failure) if is_fatal(&failure) => return Err(failure),
+        attempts += 1;
+        let again = match call(target, &entries).await {
+            Ok(answer) => settle(&mut sent, entries, &answer, attempts < ATTEMPTS_MAX),
             // One message may be at fault: each alone tells which.
             Err(failure) if is_refusal(&failure) && entries.len() > 1 => {
                 waiting.extend(entries.into_iter().rev().map(|entry| vec![entry]));
+                attempts = 0;
                 continue;
             }
             Err(failure) if is_refusal(&failure) => {
                 sent.failed.extend(entries.into_iter().map(|(message, _)| (message, failure.code.clone())));
-                continue;
+                Vec::new()
             }
-            Err(failure) => entries.into_iter().map(|entry| (entry, failure.code.clone())).collect(),
+            Err(failure) if is_fatal(&failure) || attempts >= ATTEMPTS_MAX => {
+                sent.refused = Some(failure);
+                return sent;
+            }
+            Err(_) => entries,
         };
-        if left.is_empty() {
-            continue;
+        if again.is_empty() {
+            attempts = 0;
+        } else {
+            waiting.push(again);
+            tokio::time::sleep(intervals.next_interval()).await;
         }
-        attempts += 1;
-        if attempts >= ATTEMPTS_MAX {
-            sent.failed.extend(left.into_iter().map(|((message, _), code)| (message, code)));
-            continue;
-        }
-        waiting.push(left.into_iter().map(|(entry, _)| entry).collect());
-        tokio::time::sleep(intervals.next_interval()).await;
     }
-    Ok(sent)
+    sent
 }
 
 type Entry = (Message, uuid::Uuid);
 
-/// Counts what was sent, keeps what was refused, and gives back what may work next time, each with its code. An
-/// entry that the answer does not mention is taken for not sent.
-fn settle(sent: &mut Sent, entries: Vec<Entry>, answer: &Answer) -> Vec<(Entry, String)> {
+/// Counts what was sent, keeps what was refused, and gives back what may work next time. An entry that the answer
+/// does not mention is taken for not sent.
+fn settle(sent: &mut Sent, entries: Vec<Entry>, answer: &Answer, may_try_again: bool) -> Vec<Entry> {
     let mut again = Vec::new();
     for (position, entry) in entries.into_iter().enumerate() {
         let id = position.to_string();
@@ -104,10 +103,12 @@ fn settle(sent: &mut Sent, entries: Vec<Entry>, answer: &Answer) -> Vec<(Entry, 
             sent.events += u64::from(entry.0.events);
             continue;
         }
-        match answer.failed.iter().find(|failed| failed.id == id) {
-            Some(failed) if failed.sender_fault => sent.failed.push((entry.0, failed.code.clone())),
-            Some(failed) => again.push((entry, failed.code.clone())),
-            None => again.push((entry, "unmentioned".into())),
+        let failed = answer.failed.iter().find(|failed| failed.id == id);
+        if may_try_again && !failed.is_some_and(|failed| failed.sender_fault) {
+            again.push(entry);
+        } else {
+            let code = failed.map_or("unmentioned", |failed| &failed.code);
+            sent.failed.push((entry.0, code.to_owned()));
         }
     }
     again
@@ -146,5 +147,8 @@ fn is_fatal(failure: &Failure) -> bool {
 /// An answer that says no to this request, and would again.
 fn is_refusal(failure: &Failure) -> bool {
     let is_throttle = failure.code.contains("Throttl");
-    matches!(failure.reached, Reached::Answer(400..=499)) && !is_throttle
+    matches!(failure.reached, Reached::Answer(400..=499)) && !is_throttle && !is_fatal(failure)
 }
+
+#[cfg(test)]
+mod tests;
