@@ -24,7 +24,7 @@ use crate::local::{
 /// Most queues at once; the disk and the listing stay small.
 const QUEUES_MAX: usize = 1000;
 /// How often messages past their retention are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// One queue.
 pub(super) struct Queue {
@@ -267,11 +267,15 @@ impl Store {
         });
         if let Err(fault) = written {
             let queue = self.queue(name)?;
-            taken.into_iter().for_each(|(number, message)| queue.messages.insert(number, message, None));
+            for (number, message) in taken {
+                queue.messages.insert(number, message, None);
+            }
             return Err(fault);
         }
         let queue = self.queue(&target)?;
-        (first..).zip(moved).for_each(|(at, message)| queue.messages.insert(at, message, None));
+        for (at, message) in (first..).zip(moved) {
+            queue.messages.insert(at, message, None);
+        }
         queue.arrived.notify_one();
         Ok(())
     }
