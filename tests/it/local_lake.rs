@@ -3,10 +3,11 @@
 use aws_sdk_cloudtraildata::types::AuditEvent;
 use aws_sdk_cloudtraildata::{error::ProvideErrorMetadata, operation::put_audit_events::PutAuditEventsError};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tributary::local::{ChannelSpec, EventQuery, Faults, LakeClient, LakeClientError, LocalOptions, Order};
 
 use crate::support::{
-    local::{ACCOUNT, CHANNEL, lake_client, options, start},
+    local::{ACCOUNT, CHANNEL, killed, lake_client, options, start},
     python,
 };
 
@@ -255,17 +256,17 @@ async fn a_lake_that_is_not_there_is_said_to_be_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_lake_answered_is_there_after_a_restart() {
+async fn what_the_lake_answered_is_there_after_a_kill() {
     let dir = tempfile::tempdir().expect("a folder");
-    let options = || LocalOptions { dir: Some(dir.path().to_owned()), ..options() };
-    let local = start(options()).await;
+    let options = |dir: &TempDir| LocalOptions { dir: Some(dir.path().to_owned()), ..options() };
+    let local = start(options(&dir)).await;
     let put = lake_client(&local).put_audit_events().channel_arn(CHANNEL).set_audit_events(Some(entries(60)));
     let answer = put.send().await.expect("accepted");
     let event_id = answer.successful()[7].event_id();
-    // Dropped, not stopped: nothing is flushed on the way out.
-    drop(local);
+    let left = killed(dir.path());
+    local.stop().await;
 
-    let local = start(options()).await;
+    let local = start(options(&left)).await;
     let client = LakeClient::new(&local.lake_url()).expect("a URL");
     let status = client.status().await.expect("the lake answers");
     assert_eq!((status.stored, status.distinct_uids, status.repeated_uids), (60, Some(60), Some(0)));
@@ -277,6 +278,7 @@ async fn what_the_lake_answered_is_there_after_a_restart() {
     let query = EventQuery { limit: Some(100), after: page.next, ..query };
     assert_eq!(client.events(&query).await.expect("the lake answers").events.len(), 59);
     client.clear().await.expect("the lake answers");
-    drop(local);
-    assert_eq!(start(options()).await.lake().status().stored, 0);
+    let left = killed(left.path());
+    local.stop().await;
+    assert_eq!(start(options(&left)).await.lake().status().stored, 0);
 }

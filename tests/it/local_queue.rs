@@ -4,10 +4,11 @@ use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_sqs::{Client, types::MessageSystemAttributeName};
 use serde_json::json;
-use tributary::local::{LocalOptions, QueueSpec};
+use tempfile::TempDir;
+use tributary::local::{self, LocalOptions, QueueSpec};
 
 use crate::support::{
-    local::{options, sqs_client, start},
+    local::{killed, options, sqs_client, start},
     python,
 };
 
@@ -93,14 +94,18 @@ async fn every_message_is_received_once_by_many_consumers_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_queue_answered_is_there_after_a_restart() {
+async fn what_the_queue_answered_is_there_after_a_kill() {
     let dir = tempfile::tempdir().expect("a folder");
     let queues = vec![
         QueueSpec { name: "dead".to_owned(), dead_letter: None },
         QueueSpec { name: "live".to_owned(), dead_letter: Some(("dead".to_owned(), 1)) },
     ];
-    let options = || LocalOptions { dir: Some(dir.path().to_owned()), queues: queues.clone(), ..options() };
-    let local = start(options()).await;
+    let options = |dir: &TempDir| LocalOptions {
+        dir: Some(dir.path().to_owned()),
+        queues: queues.clone(),
+        ..options()
+    };
+    let local = start(options(&dir)).await;
     let (sqs, url) = (sqs_client(&local), local.queue_url("live"));
     let kept = send(&sqs, &url, "kept").await;
     let dropped = send(&sqs, &url, "dropped").await;
@@ -111,10 +116,10 @@ async fn what_the_queue_answered_is_there_after_a_restart() {
     };
     sqs.delete_message().queue_url(&url).receipt_handle(handle(&dropped)).send().await.expect("deleted");
     sqs.create_queue().queue_name("made").send().await.expect("made");
-    // Dropped, not stopped: nothing is flushed on the way out.
-    drop(local);
+    let left = killed(dir.path());
+    local.stop().await;
 
-    let local = start(options()).await;
+    let local = start(options(&left)).await;
     let (sqs, url) = (sqs_client(&local), local.queue_url("live"));
     sqs.get_queue_url().queue_name("made").send().await.expect("still there");
     let messages = receive(&sqs, &url).await;
@@ -127,12 +132,63 @@ async fn what_the_queue_answered_is_there_after_a_restart() {
     let change = sqs.change_message_visibility().queue_url(&url).receipt_handle(handle).visibility_timeout(0);
     change.send().await.expect("changed");
     assert!(receive(&sqs, &url).await.is_empty());
-    drop(local);
+    let left = killed(left.path());
+    local.stop().await;
 
-    let local = start(options()).await;
+    let local = start(options(&left)).await;
     let sqs = sqs_client(&local);
     assert!(receive(&sqs, &local.queue_url("live")).await.is_empty());
     let letters = receive(&sqs, &local.queue_url("dead")).await;
     assert_eq!(letters.iter().filter_map(|letter| letter.body()).collect::<Vec<_>>(), ["kept"]);
     local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handle_from_before_a_restart_deletes_until_the_message_is_received_anew() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = |dir: &TempDir| LocalOptions { dir: Some(dir.path().to_owned()), ..options() };
+    let local = start(options(&dir)).await;
+    let (sqs, url) = (sqs_client(&local), local.queue_url("events"));
+    send(&sqs, &url, "a").await;
+    let handle = receive(&sqs, &url).await[0].receipt_handle().expect("received").to_owned();
+    local.stop().await;
+
+    let delete = async |sqs: &Client, url: &str| {
+        sqs.delete_message().queue_url(url).receipt_handle(&handle).send().await.expect("answered");
+    };
+    let again = start(options(&killed(dir.path()))).await;
+    let (sqs, url) = (sqs_client(&again), again.queue_url("events"));
+    assert_eq!(receive(&sqs, &url).await.len(), 1);
+    delete(&sqs, &url).await;
+    let in_flight = aws_sdk_sqs::types::QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+    let shown = sqs.get_queue_attributes().queue_url(&url).attribute_names(in_flight.clone()).send().await;
+    let shown = shown.expect("answered").attributes.expect("one attribute");
+    assert_eq!(shown.get(&in_flight).map(String::as_str), Some("1"));
+    again.stop().await;
+
+    let local = start(options(&dir)).await;
+    let (sqs, url) = (sqs_client(&local), local.queue_url("events"));
+    delete(&sqs, &url).await;
+    assert!(receive(&sqs, &url).await.is_empty());
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_said_with_its_cure() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("a file");
+    let error =
+        local::start(LocalOptions { dir: Some(file), ..options() }).await.map(|_| ()).expect_err("a file");
+    assert!(
+        error.to_string().contains("make it a folder that can be written, or start without --dir"),
+        "{error}"
+    );
+
+    let options = || LocalOptions { dir: Some(dir.path().to_owned()), ..options() };
+    let first = start(options()).await;
+    let error = local::start(options()).await.map(|_| ()).expect_err("in use");
+    assert!(error.to_string().contains("another process"), "{error}");
+    first.stop().await;
+    start(options()).await.stop().await;
 }

@@ -1,10 +1,15 @@
 //! Local endpoints on free ports, and AWS clients for them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use aws_sdk_cloudtraildata as lake;
 use aws_sdk_sqs as sqs;
 use sqs::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
+use tempfile::TempDir;
 use tributary::local::{self, Local, LocalOptions};
 
 /// The channel that tests put into.
@@ -13,11 +18,21 @@ pub(crate) const CHANNEL: &str =
 /// Its account.
 pub(crate) const ACCOUNT: &str = "123456789012";
 
-const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const FREE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The default options, on free ports.
 pub(crate) fn options() -> LocalOptions {
     LocalOptions { sqs_addr: FREE, lake_addr: FREE, ..LocalOptions::default() }
+}
+
+/// The folder as a power cut or `kill -9` would leave it at this moment: copied while it is in use.
+pub(crate) fn killed(dir: &Path) -> TempDir {
+    let copy = tempfile::tempdir().expect("a folder");
+    for file in fs::read_dir(dir).expect("the folder can be read") {
+        let file = file.expect("the folder can be read");
+        fs::copy(file.path(), copy.path().join(file.file_name())).expect("the file can be copied");
+    }
+    copy
 }
 
 /// Starts endpoints on free ports.

@@ -15,7 +15,7 @@ use tokio::{io::AsyncWriteExt, process::Command, time};
 /// Pinned, so that a test that fails tomorrow failed because of us.
 const PACKAGES: [&str; 2] = ["boto3==1.44.5", "awscli==1.46.2"];
 /// Longest run of one Python program.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A folder with `bin/python` and `bin/aws`, made if need be.
 pub(crate) async fn environment() -> PathBuf {
