@@ -349,3 +349,6 @@ impl Messages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
