@@ -89,6 +89,19 @@ fn a_handle_of_another_queue_or_of_no_message_is_invalid() {
 }
 
 #[test]
+fn a_handle_of_an_earlier_run_never_means_another_message_that_got_its_number() {
+    let (first, second) = (Uuid::from_u128(1 << 64).to_string(), Uuid::from_u128(2 << 64).to_string());
+    let mut before = holding(&[&first]);
+    let delivery = receive(&mut before, Instant::now(), SECOND).expect("received");
+    for (body, is_same) in [(&first, true), (&second, false)] {
+        let mut after = Messages::new(1, 2);
+        after.insert(0, message(body), None);
+        let handle = after.handle(&delivery.handle).unwrap();
+        assert_eq!(after.is_latest(handle), is_same);
+    }
+}
+
+#[test]
 fn only_so_many_may_be_in_flight() {
     let (mut messages, start) = (Messages::new(1, 1), Instant::now());
     for number in 0..=IN_FLIGHT_MAX as u64 {
