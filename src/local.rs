@@ -52,7 +52,7 @@ pub struct LocalOptions {
     pub queues: Vec<QueueSpec>,
     /// Channels that exist. None at all: every well-formed channel ARN is one.
     pub channels: Vec<ChannelSpec>,
-    /// How many of the newest events can be listed from memory. With `dir`, all can.
+    /// How many of the newest events can be listed from memory, up to 512 MiB of them. With `dir`, all can.
     pub retain_rows: usize,
     /// Whether `UID`s are counted, at about 20 bytes each.
     pub count_uids: bool,

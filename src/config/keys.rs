@@ -198,9 +198,10 @@ keys! {
         "Needed where the channel's resource policy asks for cloudtrail:ExternalId. Treated as a secret: never \
          logged, never shown. Better given by the environment than written here.";
     REQUESTS_PER_SECOND: Count = "destinations.*.requests_per_second", Absent::Default("100"),
-        Count { min: 1, max: limits::PUT_REQUESTS_PER_SECOND as usize },
+        Count { min: 1, max: 10_000 },
         "This worker's share of the account's 100 PutAuditEvents calls a second in one Region, which nobody can \
-         raise. With N workers, or other publishers in the account, set 100 divided by their number.";
+         raise. With N workers, or other publishers in the account, set 100 divided by their number. More than 100 \
+         makes sense only for a lake that is not AWS's.";
     CONCURRENCY_MAX: Count = "destinations.*.concurrency_max", Absent::Default("8"), Count { min: 1, max: 128 },
         "Most calls in flight at once. The number adapts: it grows while calls succeed and halves when throttled. \
          Raise it where the round trip is long.";

@@ -5,7 +5,7 @@
 
 use std::{
     error::Error,
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -43,9 +43,16 @@ impl fmt::Display for DiskError {
             redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => {
                 write!(f, "could not read the state in {dir}; move {FILE} away, or start without --dir")
             }
+            redb::Error::Io(error) if !is_full(error.kind()) => {
+                write!(f, "could not use {dir}; make it a folder that can be written, or start without --dir")
+            }
             _ => write!(f, "could not keep state in {dir}; free space there, or start without --dir"),
         }
     }
+}
+
+fn is_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 impl Error for DiskError {
@@ -131,4 +138,111 @@ impl Disk {
 /// For text that is on disk and cannot be read back.
 pub(super) fn corrupted(error: impl fmt::Display) -> redb::Error {
     StorageError::Corrupted(error.to_string()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use redb::{ReadableTable, StorageBackend};
+
+    use super::*;
+
+    /// A file on a disk that can be full.
+    #[derive(Clone, Debug, Default)]
+    struct Flaky {
+        bytes: Arc<Mutex<Vec<u8>>>,
+        is_full: Arc<AtomicBool>,
+    }
+
+    impl Flaky {
+        fn change(&self, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+            if self.is_full.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            change(&mut self.bytes.lock().unwrap());
+            Ok(())
+        }
+
+        fn disk(&self) -> Disk {
+            let file = self.clone();
+            let open = move || Ok(Database::builder().create_with_backend(file.clone())?);
+            Disk::with(Path::new("FOLDER"), Box::new(open)).unwrap()
+        }
+    }
+
+    impl StorageBackend for Flaky {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.lock().unwrap().len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            let from = usize::try_from(offset).unwrap();
+            out.copy_from_slice(&self.bytes.lock().unwrap()[from..from + out.len()]);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.change(|bytes| bytes.resize(usize::try_from(len).unwrap(), 0))
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.change(|_| ())
+        }
+
+        fn write(&self, offset: u64, part: &[u8]) -> io::Result<()> {
+            let from = usize::try_from(offset).unwrap();
+            self.change(|bytes| bytes[from..from + part.len()].copy_from_slice(part))
+        }
+    }
+
+    fn add(disk: &Disk, id: u128, number: u64) -> Result<(), DiskError> {
+        disk.write(|transaction| {
+            transaction.open_table(EVENT_IDS)?.insert(id, number)?;
+            Ok(())
+        })
+    }
+
+    fn ids(disk: &Disk) -> Vec<u128> {
+        let read = disk.read(|transaction| {
+            let table = transaction.open_table(EVENT_IDS)?;
+            table.iter()?.map(|row| Ok(row?.0.value())).collect::<Result<Vec<_>, redb::Error>>()
+        });
+        read.unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_its_cure_and_harms_neither_before_nor_after() {
+        let file = Flaky::default();
+        let disk = file.disk();
+        add(&disk, 1, 1).unwrap();
+        file.is_full.store(true, Ordering::Relaxed);
+        let error = add(&disk, 2, 2).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "could not keep state in FOLDER; free space there, or start without --dir"
+        );
+        assert!(crate::local::chain(&error).len() > error.to_string().len());
+        add(&disk, 3, 3).unwrap_err();
+        file.is_full.store(false, Ordering::Relaxed);
+        add(&disk, 4, 4).unwrap();
+        assert_eq!(ids(&disk), [1, 4]);
+        drop(disk);
+        assert_eq!(ids(&file.disk()), [1, 4]);
+    }
+
+    #[test]
+    fn what_is_not_finished_is_not_there() {
+        let file = Flaky::default();
+        let disk = file.disk();
+        let refused = disk.write(|transaction| {
+            transaction.open_table(EVENT_IDS)?.insert(9, 9)?;
+            Err(corrupted("on purpose"))
+        });
+        refused.unwrap_err();
+        assert_eq!(ids(&disk), Vec::<u128>::new());
+    }
 }

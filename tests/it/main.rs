@@ -1,9 +1,15 @@
-//! Integration tests: one binary, one module for each property that spans several stages.
+//! Integration tests: one binary, one module for each property that spans several parts, against real clients and
+//! servers where there are any.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod bad_inputs;
 mod checks;
 mod cli;
 mod limits_hold;
+mod local_lake;
+mod local_queue;
 mod mapping;
 mod real_records;
+mod support;
 mod wire_form;

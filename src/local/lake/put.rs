@@ -247,8 +247,7 @@ fn put(lake: &Lake, body: &[u8], channel: &ChannelArn) -> Result<Vec<u8>, Refusa
     let checked: Vec<_> = put.audit_events.iter().map(|entry| check_entry(entry, &channel.account)).collect();
     let (ids, data): (Vec<_>, Vec<_>) =
         put.audit_events.into_iter().map(|entry| (entry.id, entry.event_data)).unzip();
-    let sorted = sort(&mut lake.state(), &ids, data, checked, channel);
-    let Sorted { rows, outcome } = sorted;
+    let Sorted { rows, outcome } = sort(&mut lake.state(), &ids, data, checked, channel);
     lake.state().store.append(rows).map_err(|error| {
         tracing::error!(error = %crate::local::chain(&error), "events were not stored");
         refuse("InternalFailure", crate::local::chain(&error))

@@ -24,6 +24,8 @@ use crate::local::disk::{Disk, DiskError, EVENT_IDS, EVENTS};
 
 /// Rows of a page when the query does not say.
 const PAGE: usize = 50;
+/// Most bytes of event data that are kept in memory to be listed.
+const RETAIN_BYTES: usize = 512 << 20;
 /// Most rows of one page.
 const PAGE_MAX: usize = 1000;
 
@@ -81,7 +83,10 @@ pub(super) struct Store {
     disk: Option<Arc<Disk>>,
     /// Newest last; empty when the rows are on disk.
     rows: VecDeque<(u64, Row)>,
+    /// Bytes of event data in `rows`.
+    bytes: usize,
     retain_rows: usize,
+    retain_bytes: usize,
     next: u64,
     stored: u64,
     uids: Option<Uids>,
@@ -95,8 +100,16 @@ impl Store {
         count_uids: bool,
     ) -> Result<Self, DiskError> {
         let uids = count_uids.then(Uids::default);
-        let mut store =
-            Self { disk: disk.clone(), rows: VecDeque::new(), retain_rows, next: 0, stored: 0, uids };
+        let mut store = Self {
+            disk: disk.clone(),
+            rows: VecDeque::new(),
+            bytes: 0,
+            retain_rows,
+            retain_bytes: RETAIN_BYTES,
+            next: 0,
+            stored: 0,
+            uids,
+        };
         let Some(disk) = disk else { return Ok(store) };
         disk.read(|transaction| {
             for row in transaction.open_table(EVENTS)?.iter()? {
@@ -128,15 +141,23 @@ impl Store {
         for (digest, row) in rows {
             self.count(digest);
             self.stored += 1;
-            if self.disk.is_none() && self.retain_rows > 0 {
-                if self.rows.len() >= self.retain_rows {
-                    self.rows.pop_front();
-                }
-                self.rows.push_back((self.next, row));
+            if self.disk.is_none() {
+                self.retain(row);
             }
             self.next += 1;
         }
         Ok(())
+    }
+
+    /// Keeps a row whole, and lets go of the oldest that there is no room for.
+    fn retain(&mut self, row: Row) {
+        self.bytes += row.data.len();
+        self.rows.push_back((self.next, row));
+        while (self.rows.len() > self.retain_rows || self.bytes > self.retain_bytes)
+            && let Some((_, oldest)) = self.rows.pop_front()
+        {
+            self.bytes -= oldest.data.len();
+        }
     }
 
     fn count(&mut self, digest: UidDigest) {
@@ -159,7 +180,7 @@ impl Store {
             })?;
         }
         self.rows.clear();
-        self.stored = 0;
+        (self.bytes, self.stored) = (0, 0);
         self.uids = self.uids.take().map(|_| Uids::default());
         Ok(())
     }
@@ -327,5 +348,27 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     fn read(data: &'a str) -> Self {
         serde_json::from_str(data).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_events_are_let_go_before_they_fill_the_memory_and_still_count() {
+        let mut store = Store::open(None, usize::MAX, true).unwrap();
+        store.retain_bytes = 20;
+        for uid in ["a", "b", "c", "d"] {
+            let row = Row {
+                event_id: Uuid::nil(),
+                ingested_ms: 0,
+                channel_arn: "arn".into(),
+                data: "x".repeat(10),
+            };
+            store.append(vec![(UidDigest::of(uid), row)]).unwrap();
+        }
+        assert_eq!((store.stored(), store.listed(), store.distinct_uids()), (4, 2, Some(4)));
+        assert_eq!(store.bytes, 20);
     }
 }

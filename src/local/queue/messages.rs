@@ -12,6 +12,7 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     fault::{Code, Fault},
@@ -36,6 +37,11 @@ pub(super) struct Payload {
 }
 
 impl Payload {
+    /// Tells this message from any other that had its number.
+    fn mark(&self) -> u64 {
+        Uuid::try_parse(&self.id).map_or(0, |id| id.as_u64_pair().0)
+    }
+
     /// As SQS counts it: body and attributes.
     pub(super) fn bytes(&self) -> usize {
         self.body.len() + super::send::attribute_bytes(&self.attributes)
@@ -93,20 +99,22 @@ pub(super) struct Handle {
     /// Of the run of the program that made it.
     run: u64,
     pub(super) number: u64,
+    /// Of the message: after a restart, a number can come again.
+    mark: u64,
     receipt: u64,
 }
 
 impl Handle {
     fn encode(self) -> String {
-        let words = [self.tag, self.run, self.number, self.receipt];
+        let words = [self.tag, self.run, self.number, self.mark, self.receipt];
         BASE64_URL_SAFE_NO_PAD.encode(words.map(u64::to_be_bytes).concat())
     }
 
     fn decode(text: &str) -> Option<Self> {
-        let bytes: [u8; 32] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
+        let bytes: [u8; 40] = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()?;
         let mut words = bytes.as_chunks::<8>().0.iter().copied().map(u64::from_be_bytes);
         let mut next = || words.next();
-        Some(Self { tag: next()?, run: next()?, number: next()?, receipt: next()? })
+        Some(Self { tag: next()?, run: next()?, number: next()?, mark: next()?, receipt: next()? })
     }
 }
 
@@ -239,7 +247,8 @@ impl Messages {
         entry.place = Place::InFlight { until, since: now };
         self.hidden.insert((until, number));
         self.in_flight += 1;
-        let handle = Handle { tag: self.tag, run: self.run, number, receipt: entry.receipt }.encode();
+        let (tag, run, mark) = (self.tag, self.run, entry.message.payload.mark());
+        let handle = Handle { tag, run, number, mark, receipt: entry.receipt }.encode();
         Ok(Some(Delivery { message: entry.message.clone(), handle }))
     }
 
@@ -279,16 +288,17 @@ impl Messages {
     /// # Errors
     /// `ReceiptHandleIsInvalid` when it is none of this queue's.
     pub(super) fn handle(&self, text: &str) -> Result<Handle, Fault> {
-        Handle::decode(text).filter(|handle| handle.tag == self.tag && handle.number < self.next).ok_or_else(
-            || Fault::new(Code::ReceiptHandleIsInvalid, "the receipt handle is none of this queue's"),
-        )
+        Handle::decode(text).filter(|handle| handle.tag == self.tag).ok_or_else(|| {
+            Fault::new(Code::ReceiptHandleIsInvalid, "the receipt handle is none of this queue's")
+        })
     }
 
     /// Whether a handle is of the latest receive. One from before a restart is, until the message is received anew.
     pub(super) fn is_latest(&self, handle: Handle) -> bool {
-        self.entries
-            .get(&handle.number)
-            .is_some_and(|entry| entry.receipt == if handle.run == self.run { handle.receipt } else { 0 })
+        let receipt = if handle.run == self.run { handle.receipt } else { 0 };
+        let is_latest =
+            |entry: &Entry| entry.receipt == receipt && entry.message.payload.mark() == handle.mark;
+        self.entries.get(&handle.number).is_some_and(is_latest)
     }
 
     /// Hides a message for so long from now; zero makes it visible at once.
@@ -349,3 +359,6 @@ impl Messages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

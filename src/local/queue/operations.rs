@@ -36,7 +36,7 @@ pub(super) fn answer(queues: &Queues, operation: &str, body: &[u8]) -> Outcome {
         "DeleteQueue" => delete(queues, &read(body)?),
         "GetQueueAttributes" => get_attributes(queues, &read(body)?),
         "GetQueueUrl" => get_url(queues, &read(body)?),
-        "ListQueues" => list(queues, &read(body)?),
+        "ListQueues" => Ok(list(queues, &read(body)?)),
         "PurgeQueue" => purge(queues, &read(body)?),
         "SetQueueAttributes" => set_attributes(queues, &read(body)?),
         "" => Err(Fault::new(
@@ -141,10 +141,10 @@ struct Urls {
     queue_urls: Vec<String>,
 }
 
-fn list(queues: &Queues, request: &wire::ListQueues) -> Outcome {
+fn list(queues: &Queues, request: &wire::ListQueues) -> Vec<u8> {
     let store = queues.store();
     let named = store.names().filter(|name| name.starts_with(&request.queue_name_prefix));
-    Ok(to_json(&Urls { queue_urls: named.map(|name| queues.url(name)).collect() }))
+    to_json(&Urls { queue_urls: named.map(|name| queues.url(name)).collect() })
 }
 
 fn purge(queues: &Queues, request: &wire::OfQueue<'_>) -> Outcome {

@@ -24,7 +24,7 @@ const ATTRIBUTE_NAME_MAX: usize = 256;
 /// `SendMessage`.
 pub(super) fn one(queues: &Queues, body: &[u8]) -> Outcome {
     let queue: wire::OfQueue<'_> = read(body)?;
-    let message: wire::Message<'_> = read(body)?;
+    let message: wire::ToSend<'_> = read(body)?;
     let name = name_in(&queue.queue_url)?;
     let attributes = attributes_of(&mut queues.store(), name)?;
     let (sent, message) = prepare(None, message, &attributes)?;
@@ -93,7 +93,7 @@ pub(super) fn check_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Fa
 /// Checks one message and makes what is kept and what is answered.
 fn prepare(
     id: Option<String>,
-    message: wire::Message<'_>,
+    message: wire::ToSend<'_>,
     queue: &QueueAttributes,
 ) -> Result<(Sent, (Message, Duration)), Fault> {
     check_message(&message, queue)?;
@@ -127,7 +127,7 @@ fn prepare(
     Ok((sent, (message, Duration::from_secs(delay))))
 }
 
-fn check_message(message: &wire::Message<'_>, queue: &QueueAttributes) -> Result<(), Fault> {
+fn check_message(message: &wire::ToSend<'_>, queue: &QueueAttributes) -> Result<(), Fault> {
     let invalid = |text: &str| Err(Fault::new(Code::InvalidParameterValue, text));
     if message.message_body.is_empty() {
         return Err(Fault::new(Code::MissingParameter, "MessageBody is empty"));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    attributes::QueueAttributes,
+    attributes::{QueueAttributes, Redrive},
     fault::{Code, Fault},
     messages::{Delivery, Message, Messages},
     now_ms,
@@ -24,7 +24,7 @@ use crate::local::{
 /// Most queues at once; the disk and the listing stay small.
 const QUEUES_MAX: usize = 1000;
 /// How often messages past their retention are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// One queue.
 pub(super) struct Queue {
@@ -214,12 +214,16 @@ impl Store {
         let now = Instant::now();
         self.sweep(name, now)?;
         self.queue(name)?.messages.release(now);
+        let policy = self.redrive_of(name)?;
         let mut deliveries = Vec::with_capacity(max);
         let now_ms = now_ms();
         while deliveries.len() < max {
-            self.redrive(name)?;
-            let queue = self.queue(name)?;
-            match queue.messages.receive(now, now_ms, visibility) {
+            let moved = policy.as_ref().map_or(Ok(()), |policy| self.redrive(name, policy));
+            let received = match moved {
+                Ok(()) => self.queue(name)?.messages.receive(now, now_ms, visibility),
+                Err(fault) => Err(fault),
+            };
+            match received {
                 Ok(Some(delivery)) => deliveries.push(delivery),
                 Ok(None) => break,
                 // What was received already is delivered.
@@ -234,25 +238,27 @@ impl Store {
         Ok(deliveries)
     }
 
-    /// Moves the messages at the head that were received as often as the redrive policy allows.
-    fn redrive(&mut self, name: &str) -> Result<(), Fault> {
-        let Some(policy) = self.queue(name)?.kept.attributes.redrive.clone() else { return Ok(()) };
-        // A dead-letter queue that is gone leaves its source as if there were no policy.
-        let Some(target) = self.name_of(&policy.target).map(str::to_owned) else { return Ok(()) };
-        let Some(to) = self.queues.get(&target).map(|queue| queue.kept.number) else { return Ok(()) };
-        if target == name {
-            return Ok(());
-        }
+    /// Where messages go that were received too often. A dead-letter queue that is gone leaves its source as if there
+    /// were no policy.
+    fn redrive_of(&mut self, name: &str) -> Result<Option<Redrive>, Fault> {
+        let policy = self.queue(name)?.kept.attributes.redrive.clone();
+        Ok(policy.and_then(|policy| {
+            let target = self.name_of(&policy.target).filter(|target| *target != name)?;
+            self.queues.contains_key(target).then(|| Redrive { target: target.to_owned(), ..policy })
+        }))
+    }
+
+    /// Moves the messages at the head that were received as often as the policy allows; its target is a name here.
+    fn redrive(&mut self, name: &str, policy: &Redrive) -> Result<(), Fault> {
         let from = self.queue(name)?.kept.number;
-        let taken = self
-            .queue(name)?
-            .messages
-            .take_visible(usize::MAX, |message| message.receives >= policy.receives_max);
+        let is_used_up = |message: &Message| message.receives >= policy.receives_max;
+        let taken = self.queue(name)?.messages.take_visible(usize::MAX, is_used_up);
         if taken.is_empty() {
             return Ok(());
         }
+        let target = self.queue(&policy.target)?;
+        let (to, first) = (target.kept.number, target.messages.next_number());
         let source = self.arn(name);
-        let first = self.queue(&target)?.messages.next_number();
         let moved: Vec<_> = taken
             .iter()
             .map(|(_, message)| Message { dead_letter_source: Some(source.clone()), ..message.clone() })
@@ -267,11 +273,15 @@ impl Store {
         });
         if let Err(fault) = written {
             let queue = self.queue(name)?;
-            taken.into_iter().for_each(|(number, message)| queue.messages.insert(number, message, None));
+            for (number, message) in taken {
+                queue.messages.insert(number, message, None);
+            }
             return Err(fault);
         }
-        let queue = self.queue(&target)?;
-        (first..).zip(moved).for_each(|(at, message)| queue.messages.insert(at, message, None));
+        let queue = self.queue(&policy.target)?;
+        for (at, message) in (first..).zip(moved) {
+            queue.messages.insert(at, message, None);
+        }
         queue.arrived.notify_one();
         Ok(())
     }
@@ -330,4 +340,58 @@ fn remove_all(transaction: &WriteTransaction, queue: u64) -> Result<(), redb::Er
     let mut table = transaction.open_table(MESSAGES)?;
     table.retain_in((queue, 0)..=(queue, u64::MAX), |_, _| false)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::queue::{messages::Payload, wire::Attributes};
+
+    fn message(id: &str, sent_ms: u64) -> Message {
+        let payload = Payload {
+            id: id.to_owned(),
+            body: "body".to_owned(),
+            md5: String::new(),
+            sent_ms,
+            attributes: Attributes::new(),
+            trace_header: None,
+            group_id: None,
+        };
+        Message { payload: Arc::new(payload), receives: 0, first_received_ms: 0, dead_letter_source: None }
+    }
+
+    fn store(bytes_max: usize) -> Store {
+        let mut store = Store::open("us-east-1".to_owned(), bytes_max, None).unwrap();
+        store.put_queue("q", QueueAttributes::default()).unwrap();
+        store
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_past_its_retention_is_gone_with_the_next_sweep() {
+        let mut store = store(1000);
+        let four_days_ms = 345_600_000;
+        let old = message("old", now_ms() - four_days_ms - 60_000);
+        let young = message("young", now_ms() - four_days_ms + 60_000);
+        store.send("q", vec![(old, Duration::ZERO), (young, Duration::ZERO)]).unwrap();
+        tokio::time::advance(SWEEP).await;
+        let received = store.receive("q", 10, SWEEP).unwrap();
+        let ids: Vec<_> = received.iter().map(|delivery| delivery.message.payload.id.as_str()).collect();
+        assert_eq!(ids, ["young"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_send_beyond_the_memory_set_aside_is_refused_and_leaves_nothing() {
+        let mut store = store(9);
+        let send = |store: &mut Store, count| {
+            let messages = (0..count).map(|_| (message("a", now_ms()), Duration::ZERO)).collect();
+            store.send("q", messages).map_err(|fault| fault.code)
+        };
+        assert_eq!(send(&mut store, 3), Err(Code::OverLimit));
+        assert_eq!(send(&mut store, 2), Ok(()));
+        assert_eq!(send(&mut store, 1), Err(Code::OverLimit));
+        let received = store.receive("q", 10, SWEEP).unwrap();
+        assert_eq!(received.len(), 2);
+        store.remove("q", &[0]).unwrap();
+        assert_eq!(send(&mut store, 1), Ok(()));
+    }
 }

@@ -93,7 +93,7 @@ pub(super) struct SetAttributes {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Message<'a> {
+pub(super) struct ToSend<'a> {
     #[serde(borrow)]
     pub(super) message_body: Cow<'a, str>,
     pub(super) delay_seconds: Option<i64>,
@@ -131,8 +131,8 @@ pub(super) struct MessageEntry<'a> {
 }
 
 impl<'a> MessageEntry<'a> {
-    pub(super) fn split(self) -> (Cow<'a, str>, Message<'a>) {
-        let message = Message {
+    pub(super) fn split(self) -> (Cow<'a, str>, ToSend<'a>) {
+        let message = ToSend {
             message_body: self.message_body,
             delay_seconds: self.delay_seconds,
             message_attributes: self.message_attributes,
