@@ -22,14 +22,18 @@ pub(crate) fn modules(folder: &str, packages: &[&str]) -> PathBuf {
     fs::create_dir_all(&root).expect("target/ can be written");
     // Without one of its own, npm would look for a package.json in the folders above.
     fs::write(root.join("package.json"), r#"{"private": true}"#).expect("target/ can be written");
-    let cure = "these tests need Node 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)";
+    let cure =
+        "these tests need Node 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)";
     let npm = Command::new("npm")
         .args(["install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts", "--loglevel=error"])
         .args(packages)
         .current_dir(&root)
         .output();
     let npm = npm.unwrap_or_else(|error| panic!("could not run npm ({error}); {cure}"));
-    succeeded(&npm, &format!("could not install {wanted} with npm: check the network, or npm's registry settings"));
+    succeeded(
+        &npm,
+        &format!("could not install {wanted} with npm: check the network, or npm's registry settings"),
+    );
     fs::write(&done, wanted).expect("target/ can be written");
     root.join("node_modules")
 }

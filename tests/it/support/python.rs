@@ -19,7 +19,9 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A folder with `bin/python` and `bin/aws`, made if need be.
 pub(crate) async fn environment() -> PathBuf {
-    tokio::task::spawn_blocking(|| environment_with("venv", &PACKAGES)).await.expect("the environment was made")
+    tokio::task::spawn_blocking(|| environment_with("venv", &PACKAGES))
+        .await
+        .expect("the environment was made")
 }
 
 /// A virtual environment under this name with these packages (`name==version`), made if need be. Blocks.
@@ -38,8 +40,7 @@ pub(crate) fn environment_with(name: &str, packages: &[&str]) -> PathBuf {
         "these tests need Python 3.9 or newer with its venv module (Debian: apt-get install python3-venv)";
     let made = std::process::Command::new("python3").args(["-m", "venv"]).arg(&folder).output();
     succeeded(&made.unwrap_or_else(|error| panic!("could not run python3 ({error}); {cure}")), cure);
-    let cure =
-        format!("these tests need {packages:?} from PyPI; check the network, or pip's index settings");
+    let cure = format!("these tests need {packages:?} from PyPI; check the network, or pip's index settings");
     let pip = std::process::Command::new(folder.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check"])
         .args(packages)

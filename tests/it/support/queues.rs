@@ -109,6 +109,11 @@ impl QueueServer {
         }
     }
 
+    /// A character beyond the first plane, which SQS carries; fauxqs takes its two halves for invalid characters.
+    pub(crate) fn beyond_first_plane(&self) -> &'static str {
+        if self.kind == Kind::Fauxqs { "" } else { "😀" }
+    }
+
     /// As the program reaches it.
     pub(crate) fn aws(&self) -> Aws {
         Aws::local(&self.url(), &self.url())
@@ -134,8 +139,11 @@ impl QueueServer {
         let attributes: HashMap<_, _> =
             attributes.iter().map(|(name, value)| (name.clone(), (*value).to_owned())).collect();
         let name = format!("seam-{}-{number}{suffix}", std::process::id());
-        let made = self.client().create_queue().queue_name(name).set_attributes(Some(attributes)).send().await;
-        made.unwrap_or_else(|error| panic!("{self}: no queue: {error:?}")).queue_url.expect("a queue has a URL")
+        let made =
+            self.client().create_queue().queue_name(name).set_attributes(Some(attributes)).send().await;
+        made.unwrap_or_else(|error| panic!("{self}: no queue: {error:?}"))
+            .queue_url
+            .expect("a queue has a URL")
     }
 
     /// How many messages the queue holds, hidden ones included.

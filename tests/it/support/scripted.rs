@@ -39,7 +39,9 @@ impl Call {
             match failing(entry) {
                 None => successful.push(json!({"Id": id, "MessageId": "m", "MD5OfMessageBody": "x"})),
                 Some((code, is_senders)) => {
-                    failed.push(json!({"Id": id, "Code": code, "SenderFault": is_senders, "Message": "scripted"}));
+                    failed.push(
+                        json!({"Id": id, "Code": code, "SenderFault": is_senders, "Message": "scripted"}),
+                    );
                 }
             }
         }
