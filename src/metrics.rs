@@ -248,8 +248,8 @@ impl Metrics {
     }
 
     /// Counts deliveries to one destination, exported as the terms of the law.
-    pub fn flow(&self, destination: &str) -> Arc<Flow> {
-        let flow = Flow::new(destination, self.lane(destination).end_to_end_seconds);
+    pub fn flow(&self, destination: &str, end_to_end_seconds: Histogram) -> Arc<Flow> {
+        let flow = Flow::new(destination, end_to_end_seconds);
         let law = Law::register(&self.recorder, destination);
         self.laws.lock().unwrap_or_else(PoisonError::into_inner).push((flow.clone(), law));
         flow
