@@ -1,5 +1,6 @@
 //! The states of one event, in the order in which more becomes true of it:
-//! [`RawEvent`] -> [`IdentifiedEvent`] -> [`EventData`] -> [`ReadyEvent`].
+//! [`RawEvent`] -> [`IdentifiedEvent`] -> [`EventData`] -> [`ValidEvent`](crate::validate::ValidEvent) ->
+//! [`ReadyEvent`].
 //!
 //! Each is consumed to make the next. Nested JSON is never rebuilt: it travels as slices of the text that was
 //! received, so numbers keep their digits and strings their escapes.

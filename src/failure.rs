@@ -43,7 +43,7 @@ reasons! {
     NotUtf8 = "not_utf8" at Decode,
     /// The text is not JSON (`NaN`, trailing commas and truncated text included).
     NotJson = "not_json" at Decode,
-    /// Nested deeper than the parser follows.
+    /// Nested deeper than is followed, or in too many envelopes.
     TooDeep = "too_deep" at Decode,
     /// One object has the same key twice: two readers could see two different events.
     DuplicateKey = "duplicate_key" at Decode,

@@ -11,7 +11,7 @@ use tracing::{error, info};
 /// What can close the gate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// The source answers that we are misconfigured.
+    /// The source answers that we are misconfigured, or does not answer.
     Source,
     /// The ledger does not answer.
     Ledger,
@@ -21,7 +21,7 @@ pub enum Cause {
     Breaker,
     /// The process stops.
     Stopping,
-    /// This destination answers that we are misconfigured.
+    /// This destination answers that we are misconfigured, or does not answer.
     Destination(String),
 }
 

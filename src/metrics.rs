@@ -180,7 +180,7 @@ registry! {
         batch_bytes: Histogram = "tributary_batch_bytes",
         /// Calls in flight.
         concurrency: Gauge = "tributary_put_concurrency",
-        /// 1 while the destination is paused because it says that we are misconfigured.
+        /// 1 while the destination is paused: it says that we are misconfigured, or cannot be reached.
         paused: Gauge = "tributary_lane_paused",
         /// Events sent in a call whose outcome is unknown: each may be in the lake twice, under one UID.
         unknown_outcome: Counter = "tributary_unknown_outcome_total",
@@ -248,8 +248,8 @@ impl Metrics {
     }
 
     /// Counts deliveries to one destination, exported as the terms of the law.
-    pub fn flow(&self, destination: &str) -> Arc<Flow> {
-        let flow = Flow::new(destination, self.lane(destination).end_to_end_seconds);
+    pub fn flow(&self, destination: &str, end_to_end_seconds: Histogram) -> Arc<Flow> {
+        let flow = Flow::new(destination, end_to_end_seconds);
         let law = Law::register(&self.recorder, destination);
         self.laws.lock().unwrap_or_else(PoisonError::into_inner).push((flow.clone(), law));
         flow

@@ -6,8 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use bytestring::ByteString;
-use sha2::{Digest, Sha256};
+use metrics::Histogram;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +17,7 @@ use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     decode::{Decoded, decode},
     dedupe::{Candidate, Dedupe, Ledger, Won, waiting},
-    event::{ContentHash, IdentifiedEvent, ReadyEvent},
+    event::{IdentifiedEvent, ReadyEvent},
     failure::{Reason, Rejection},
     flow::Flow,
     gate::{Cause, Gate},
@@ -32,6 +31,9 @@ use crate::{
     tasks::joined,
     validate::validate,
 };
+
+/// Stands for the destination where an event was rejected before one was known.
+pub const NO_DESTINATION: &str = "none";
 
 /// One destination and the numbers of its lane.
 pub struct LaneParts {
@@ -107,7 +109,7 @@ impl Pipeline {
         for parts in self.lanes {
             let (to_lane, ready) = mpsc::unbounded_channel();
             let metrics = self.metrics.lane(&parts.settings.name);
-            let flow = self.metrics.flow(&parts.settings.name);
+            let flow = self.metrics.flow(&parts.settings.name, metrics.end_to_end_seconds.clone());
             to_lanes.push(ToLane { flow, to_lane, account: parts.account, oversize: parts.oversize });
             let lane = Lane::new(
                 parts.settings,
@@ -122,7 +124,7 @@ impl Pipeline {
         let stages = Arc::new(Stages {
             dedupe: dedupe.clone(),
             lanes: to_lanes,
-            rejected_early: self.metrics.flow("none"),
+            rejected_early: self.metrics.flow(NO_DESTINATION, Histogram::noop()),
             to_dead_letters,
             format: self.format,
         });
@@ -202,29 +204,18 @@ impl Stages {
         let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
         for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
             let origin = origin(&message, position, &original);
+            let mut candidate = |event, flow: &Arc<Flow>| {
+                let event = Candidate::new(event, &origin);
+                candidates.push(Delivery { event, origin: origin.clone(), receipt: receipt.share(flow) });
+            };
             match event.and_then(|raw| identify(raw, self.format)) {
                 Ok(event) => {
-                    for lane in &self.lanes {
-                        let candidate = Candidate {
-                            id: event.id.declared.clone(),
-                            content_hash: event.raw.content_hash,
-                            event: Ok(event.clone()),
-                            asked: 0,
-                        };
-                        let receipt = receipt.share(&lane.flow);
-                        candidates.push(Delivery { event: candidate, origin: origin.clone(), receipt });
+                    if let Some((last, others)) = self.lanes.split_last() {
+                        others.iter().for_each(|lane| candidate(Ok(event.clone()), &lane.flow));
+                        candidate(Ok(event), &last.flow);
                     }
                 }
-                Err(rejection) => {
-                    let candidate = Candidate {
-                        id: place(&origin),
-                        content_hash: ContentHash(Sha256::digest(&original).into()),
-                        event: Err(rejection),
-                        asked: 0,
-                    };
-                    let receipt = receipt.share(&self.rejected_early);
-                    candidates.push(Delivery { event: candidate, origin, receipt });
-                }
+                Err(rejection) => candidate(Err(rejection), &self.rejected_early),
             }
         }
         candidates
@@ -287,11 +278,6 @@ fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {
         deadline: message.deadline.clone(),
         is_redriven: message.is_redriven,
     }
-}
-
-/// The key of an event that has no usable id.
-fn place(origin: &Origin) -> ByteString {
-    format!("{}#{}", origin.message_id, origin.position).into()
 }
 
 /// Numbers that nobody's action sets: looked at every second.

@@ -27,7 +27,7 @@ use crate::{
 /// let proof = tributary::publish::Published { receipt: String::new() };
 /// ```
 /// ```compile_fail
-/// let proof = tributary::dead_letter::DeadLettered(());
+/// let proof = tributary::dead_letter::DeadLettered(tributary::failure::Reason::NoId);
 /// ```
 /// ```compile_fail
 /// let proof = tributary::dedupe::Duplicate(());

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytestring::ByteString;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -11,7 +12,7 @@ use crate::{
     event::{ContentHash, IdentifiedEvent},
     failure::{CallError, Reason, Rejection},
     gate::{Cause, Gate},
-    receive::{Deadline, Delivery},
+    receive::{Deadline, Delivery, Origin},
     settle::Proof,
 };
 
@@ -25,6 +26,17 @@ pub struct Candidate {
     pub event: Result<IdentifiedEvent, Rejection>,
     /// How often the ledger said that it is in other hands.
     pub asked: u32,
+}
+
+impl Candidate {
+    /// An event is known by its id; what has none is known by its place and its bytes.
+    pub fn new(event: Result<IdentifiedEvent, Rejection>, origin: &Origin) -> Self {
+        let (id, content_hash) = match &event {
+            Ok(event) => (event.id.declared.clone(), event.raw.content_hash),
+            Err(_) => (origin.place().into(), ContentHash(Sha256::digest(&origin.original).into())),
+        };
+        Self { id, content_hash, event, asked: 0 }
+    }
 }
 
 /// The deliveries that this worker has claimed, and those that it must ask about again.

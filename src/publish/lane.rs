@@ -165,7 +165,7 @@ impl Lane {
         &self.settings.name
     }
 
-    /// The destination says that we are misconfigured: take nothing more in for it.
+    /// The destination says that we are misconfigured, or cannot be reached: take nothing more in for it.
     pub(super) fn pause(&self, why: &str) {
         self.metrics.paused.set(1.0);
         self.gate.close(self.cause.clone(), why);

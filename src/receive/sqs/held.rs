@@ -19,7 +19,7 @@ pub(super) struct Held {
     pub(super) message_id: Arc<str>,
     pub(super) receipt_handle: String,
     deadlines: Vec<Deadline>,
-    /// Extended at about half its time.
+    /// After about a third of its time, so that there is time for more tries.
     extend_at: Instant,
     /// The service hides a message for 12 hours at most, counted from here.
     first_received: Instant,
