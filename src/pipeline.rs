@@ -16,7 +16,7 @@ use crate::{
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
     decode::{Decoded, decode},
-    dedupe::{Candidate, Dedupe, Ledger, Won, waiting},
+    dedupe::{Candidate, Dedupe, Ledger, LedgerSize, Sorted, waiting},
     event::{IdentifiedEvent, ReadyEvent},
     failure::{Reason, Rejection},
     flow::Flow,
@@ -34,6 +34,9 @@ use crate::{
 
 /// Stands for the destination where an event was rejected before one was known.
 pub const NO_DESTINATION: &str = "none";
+
+/// What an event costs beyond its share of the body, about: its own structures, and its mapped form.
+const EVENT_OVERHEAD_BYTES: usize = 1_024;
 
 /// One destination and the numbers of its lane.
 pub struct LaneParts {
@@ -73,9 +76,9 @@ pub struct Pipeline {
     pub gate: Arc<Gate>,
 }
 
-/// How a worker is ended.
+/// How a worker is told to end.
 #[derive(Clone, Debug, Default)]
-pub struct Ending {
+pub struct Shutdown {
     /// Take nothing more in; finish what is here.
     pub stop: CancellationToken,
     /// Finish nothing more: give back what is left.
@@ -84,7 +87,7 @@ pub struct Ending {
 
 impl Pipeline {
     /// Runs until `stop` and everything taken in is settled. Each loop ends when the one before it has ended.
-    pub async fn run(self, ending: Ending) {
+    pub async fn run(self, shutdown: Shutdown) {
         let (to_settler, settlements) = mpsc::unbounded_channel();
         let (to_dead_letters, rejected) = mpsc::unbounded_channel();
         let (to_waiting, held) = mpsc::unbounded_channel();
@@ -116,10 +119,10 @@ impl Pipeline {
                 parts.destination,
                 to_dead_letters.clone(),
                 self.gate.clone(),
-                ending.stop.clone(),
+                shutdown.stop.clone(),
                 metrics,
             );
-            loops.spawn(Arc::new(lane).run(ready, ending.give_up.clone()));
+            loops.spawn(Arc::new(lane).run(ready, shutdown.give_up.clone()));
         }
         let stages = Arc::new(Stages {
             dedupe: dedupe.clone(),
@@ -148,9 +151,9 @@ impl Pipeline {
             receivers_max: self.receivers_max,
             metrics: self.metrics.clone(),
         };
-        loops.spawn(intake.run(ending.stop.clone()));
-        loops.spawn(stages.wait(held, ending.give_up.clone()));
-        loops.spawn(letters.run(rejected, ending.give_up.clone()));
+        loops.spawn(intake.run(shutdown.stop.clone()));
+        loops.spawn(stages.wait(held, shutdown.give_up.clone()));
+        loops.spawn(letters.run(rejected, shutdown.give_up.clone()));
         loops.spawn(settler.run(settlements));
 
         let observe = observe(&self.metrics, &room, &self.gate, &*self.ledger);
@@ -164,6 +167,7 @@ impl Pipeline {
             () = self.source.keep_alive() => {}
             () = dedupe.keep_alive() => {}
             () = breaker.run() => {}
+            () = self.gate.run() => {}
             () = observe => {}
         }
     }
@@ -201,6 +205,7 @@ impl Stages {
             Ok(body) => decode(body),
             Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
         };
+        receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
         let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
         for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
             let origin = origin(&message, position, &original);
@@ -222,8 +227,8 @@ impl Stages {
     }
 
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
-    fn proceed(&self, won: Won) -> Vec<Delivery<Candidate>> {
-        for delivery in won.events {
+    fn proceed(&self, sorted: Sorted) -> Vec<Delivery<Candidate>> {
+        for delivery in sorted.events {
             let Some(lane) =
                 self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
             else {
@@ -235,8 +240,8 @@ impl Stages {
                 Err(rejection) => self.reject(delivery.map(|_| rejection)),
             }
         }
-        won.rejected.into_iter().for_each(|delivery| self.reject(delivery));
-        won.held
+        sorted.rejected.into_iter().for_each(|delivery| self.reject(delivery));
+        sorted.held
     }
 
     fn reject(&self, delivery: Delivery<Rejection>) {
@@ -248,7 +253,7 @@ impl Stages {
         held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
         give_up: CancellationToken,
     ) {
-        waiting::wait(&self.dedupe, held, give_up, |won| self.proceed(won)).await;
+        waiting::wait(&self.dedupe, held, give_up, |sorted| self.proceed(sorted)).await;
     }
 }
 
@@ -285,7 +290,9 @@ async fn observe(metrics: &Metrics, room: &Room, gate: &Gate, ledger: &dyn Ledge
     metrics.process.in_flight_bytes_max.set(room.bytes_max() as f64);
     loop {
         metrics.process.in_flight_bytes.set(room.taken() as f64);
-        metrics.process.ledger_entries.set(ledger.entries().unwrap_or(0) as f64);
+        let LedgerSize { entries, evicted } = ledger.size();
+        metrics.process.ledger_entries.set(entries as f64);
+        metrics.process.ledger_evicted.absolute(evicted);
         metrics.process.breaker_open.set(f64::from(u8::from(gate.is_closed_by(&Cause::Breaker))));
         metrics.process.ready.set(f64::from(u8::from(gate.causes().is_empty())));
         tokio::time::sleep(Duration::from_secs(1)).await;
