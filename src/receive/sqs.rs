@@ -37,6 +37,10 @@ pub(crate) use batches::of_entry;
 use batches::{Entry, in_batches};
 use held::{Held, HeldMessages};
 
+/// Messages of one poll, as the SDK wants it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "ten")]
+const BATCH_MAX: i32 = limits::SQS_BATCH_MAX as i32;
+
 /// How often the heartbeat looks for messages to extend.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
 
@@ -190,7 +194,7 @@ impl Source for SqsSource {
             .client
             .receive_message()
             .queue_url(&self.queue_url)
-            .max_number_of_messages(limits::SQS_BATCH_MAX as i32)
+            .max_number_of_messages(BATCH_MAX)
             .wait_time_seconds(seconds(self.wait))
             .visibility_timeout(seconds(self.visibility))
             .message_system_attribute_names(Attribute::ApproximateReceiveCount)
