@@ -11,5 +11,6 @@ mod local_lake;
 mod local_queue;
 mod mapping;
 mod real_records;
+mod seams;
 mod support;
 mod wire_form;
