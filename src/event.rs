@@ -44,6 +44,15 @@ impl fmt::Display for EventId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentHash(pub [u8; 32]);
 
+impl ContentHash {
+    /// The first 16 digits, for people to compare.
+    pub fn short(&self) -> String {
+        let mut digits = self.to_string();
+        digits.truncate(16);
+        digits
+    }
+}
+
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

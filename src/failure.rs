@@ -111,6 +111,12 @@ impl Stage {
     }
 }
 
+/// An error with its causes, in one line. Not its `Debug` form, which may hold a whole request or answer.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Why a call to the outside failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -149,6 +155,11 @@ impl CallError {
     /// A [`CallError::Misconfigured`].
     pub fn misconfigured(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::Misconfigured { code: code.into(), message: message.into() }
+    }
+
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. })
     }
 
     /// The code, whatever the class.

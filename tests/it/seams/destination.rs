@@ -88,7 +88,7 @@ async fn each_verdict_names_the_row_of_its_own_event() {
         let verdicts = put(&lake_at(&local), &events).await.expect("answered");
         let mut accepted = 0;
         for (event, verdict) in events.iter().zip(&verdicts) {
-            let Verdict::Accepted { receipt } = verdict else {
+            let Verdict::Accepted { stored_as: receipt } = verdict else {
                 assert_eq!(code_of(verdict), "Throttling", "the local lake");
                 continue;
             };
@@ -367,7 +367,7 @@ async fn verdicts_are_matched_by_id_in_whatever_order_they_come() {
             // For some and not for all: a change that is under way.
             9 => Verdict::TryAgain { code: "AccountNotSubscribed".to_owned() },
             5 => Verdict::Unknown,
-            _ => Verdict::Accepted { receipt: format!("row-of-{}", event.id().wire()) },
+            _ => Verdict::Accepted { stored_as: format!("row-of-{}", event.id().wire()) },
         };
         assert_eq!(*verdict, expected, "event {at}");
     }
