@@ -8,10 +8,10 @@ use std::{error::Error, time::Duration};
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::{
     config::{Credentials, http::HttpResponse},
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
 };
 
-use crate::failure::CallError;
+use crate::failure::{CallError, chain};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub fn failure<E>(error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let message = DisplayErrorContext(error).to_string();
+    let message = chain(error);
     let named = |reached, code: &str| Failure { reached, code: code.to_owned(), message: message.clone() };
     match error {
         SdkError::ServiceError(answer) => Failure {

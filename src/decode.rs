@@ -25,6 +25,12 @@ use self::envelope::Opened;
 /// smallest event that the lake accepts is larger: such a body is no work but an attack or a mistake.
 pub const MESSAGE_EVENTS_MAX: usize = 10_000;
 
+/// A body with more events than this must be long enough to hold real ones. What many tiny ones would cost in
+/// letters and memory is out of all proportion to the message.
+const TINY_EVENTS_MAX: usize = 100;
+/// Less than any event that the lake accepts.
+const EVENT_BYTES_MIN: usize = 100;
+
 /// How many envelopes and arrays may stand around an event.
 pub const ENVELOPES_MAX: usize = 4;
 
@@ -49,10 +55,12 @@ impl fmt::Debug for Decoded {
 pub fn decode(body: Bytes) -> Vec<Decoded> {
     let mut found = Found { decoded: Vec::with_capacity(1) };
     found.body(&body, 0);
+    let events_max = (body.len() / EVENT_BYTES_MIN).clamp(TINY_EVENTS_MAX, MESSAGE_EVENTS_MAX);
     let problem = match found.decoded.len() {
         0 => Rejection::new(Reason::NoEvents, "the message holds no event"),
-        count if count > MESSAGE_EVENTS_MAX => {
-            let text = format!("the message holds more than {MESSAGE_EVENTS_MAX} events");
+        count if count > events_max => {
+            let text =
+                format!("more than the {events_max} events that a message of {} bytes may hold", body.len());
             Rejection::new(Reason::TooManyEvents, text)
         }
         _ => return found.decoded,

@@ -10,7 +10,7 @@ mod stage;
 pub mod waiting;
 
 pub use claims::{OpenClaim, OpenClaims};
-pub use stage::{Candidate, Dedupe, Won};
+pub use stage::{Candidate, Dedupe, Sorted};
 
 use std::{
     fmt,
@@ -36,13 +36,8 @@ pub struct Key {
     pub destination: Arc<str>,
     /// The event's declared id, or the place of an event that has none.
     pub id: ByteString,
-}
-
-impl Key {
-    /// The id without what makes the key of a conflict differ from the key of the event that was published.
-    pub fn declared_id(&self) -> &str {
-        self.id.split('\0').next().unwrap_or_default()
-    }
+    /// Set for an event whose id was published before with other content: the id itself belongs to that one.
+    pub conflict: Option<ContentHash>,
 }
 
 /// Says whose claim it is. Made new for each delivery, so that a late owner can be told from the present one.
@@ -124,8 +119,8 @@ pub struct Claimed {
 pub enum Final {
     /// The destination has it, under this name of its own (the lake's `eventID`).
     Published {
-        /// The destination's receipt.
-        receipt: String,
+        /// The destination's own name for it.
+        stored_as: String,
     },
     /// The dead-letter queue has it.
     DeadLettered {
@@ -152,6 +147,15 @@ pub enum Known {
     Settled(Final),
 }
 
+/// How much a ledger remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerSize {
+    /// Keys, open and settled.
+    pub entries: u64,
+    /// Settled keys that were forgotten before their window ended, because there were too many.
+    pub evicted: u64,
+}
+
 /// Remembers which events are under way and which are settled.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
@@ -176,9 +180,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// The ledger could not be asked.
     async fn find(&self, key: &Key) -> Result<Option<Known>, CallError>;
 
-    /// How many keys are remembered, where that is cheap to know.
-    fn entries(&self) -> Option<usize> {
-        None
+    /// How much is remembered, where that is cheap to know.
+    fn size(&self) -> LedgerSize {
+        LedgerSize::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The states of one event, in the order in which more becomes true of it:
-//! [`RawEvent`] -> [`IdentifiedEvent`] -> [`EventData`] -> [`ReadyEvent`].
+//! [`RawEvent`] -> [`IdentifiedEvent`] -> [`EventData`] -> [`ValidEvent`](crate::validate::ValidEvent) ->
+//! [`ReadyEvent`].
 //!
 //! Each is consumed to make the next. Nested JSON is never rebuilt: it travels as slices of the text that was
 //! received, so numbers keep their digits and strings their escapes.
@@ -42,6 +43,15 @@ impl fmt::Display for EventId {
 /// SHA-256 over the canonical form of an event: the same for any order of keys and any white space.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentHash(pub [u8; 32]);
+
+impl ContentHash {
+    /// The first 16 digits, for people to compare.
+    pub fn short(&self) -> String {
+        let mut digits = self.to_string();
+        digits.truncate(16);
+        digits
+    }
+}
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

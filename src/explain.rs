@@ -36,7 +36,7 @@ pub struct Explanation {
     /// What the producer wrote; `UID` in the lake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_id: Option<String>,
-    /// The id of the entry, and what duplicates are recognised by.
+    /// The id of the entry: as unique as the declared id, by which duplicates are recognised.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wire_id: Option<String>,
     /// Hexadecimal SHA-256 over the canonical form.
@@ -77,7 +77,7 @@ pub enum Verdict {
 /// A [`Rejection`] for people and scripts.
 #[derive(Serialize)]
 pub struct RejectionText {
-    /// The stage that refuses the event.
+    /// The stage that rejects the event.
     pub stage: &'static str,
     /// The reason's code.
     pub reason: &'static str,

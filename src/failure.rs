@@ -43,7 +43,7 @@ reasons! {
     NotUtf8 = "not_utf8" at Decode,
     /// The text is not JSON (`NaN`, trailing commas and truncated text included).
     NotJson = "not_json" at Decode,
-    /// Nested deeper than the parser follows.
+    /// Nested deeper than is followed, or in too many envelopes.
     TooDeep = "too_deep" at Decode,
     /// One object has the same key twice: two readers could see two different events.
     DuplicateKey = "duplicate_key" at Decode,
@@ -111,6 +111,12 @@ impl Stage {
     }
 }
 
+/// An error with its causes, in one line. Not its `Debug` form, which may hold a whole request or answer.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// Why a call to the outside failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -149,6 +155,11 @@ impl CallError {
     /// A [`CallError::Misconfigured`].
     pub fn misconfigured(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::Misconfigured { code: code.into(), message: message.into() }
+    }
+
+    /// Whether the same call may succeed later without anybody's help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Transient { .. })
     }
 
     /// The code, whatever the class.

@@ -3,15 +3,23 @@
 //! A closed gate leaves messages on the queue, where they are safe, instead of taking them in and giving them back,
 //! which would use up the queue's `maxReceiveCount` for our own mistake.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tracing::{error, info};
+
+/// A cause that nobody has said again for this long opens for a try: whoever found it may hold nothing any more that
+/// it could find out with. Longer than [`Intervals::for_operators`](crate::intervals::Intervals::for_operators) ever
+/// waits.
+const SAID_AGAIN_WITHIN: Duration = Duration::from_mins(1);
 
 /// What can close the gate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// The source answers that we are misconfigured.
+    /// The source answers that we are misconfigured, or does not answer.
     Source,
     /// The ledger does not answer.
     Ledger,
@@ -21,7 +29,7 @@ pub enum Cause {
     Breaker,
     /// The process stops.
     Stopping,
-    /// This destination answers that we are misconfigured.
+    /// This destination answers that we are misconfigured, or does not answer.
     Destination(String),
 }
 
@@ -38,10 +46,19 @@ impl fmt::Display for Cause {
     }
 }
 
+type Causes = BTreeMap<Cause, Closed>;
+
+/// Why, and when that was last found out.
+#[derive(Clone, Debug)]
+struct Closed {
+    why: String,
+    said_at: Instant,
+}
+
 /// Open while nothing closes it. Shared by all stages.
 #[derive(Debug)]
 pub struct Gate {
-    closed_by: watch::Sender<BTreeMap<Cause, String>>,
+    closed_by: watch::Sender<Causes>,
     destinations: usize,
 }
 
@@ -53,13 +70,33 @@ impl Gate {
 
     /// Closes the gate for `cause`; `why` names the cure.
     pub fn close(&self, cause: Cause, why: impl Into<String>) {
-        let why = why.into();
+        let closed = Closed { why: why.into(), said_at: Instant::now() };
         self.closed_by.send_if_modified(|causes| {
             if !causes.contains_key(&cause) && cause != Cause::Stopping {
-                error!(%cause, why, "paused until this is cured");
+                error!(%cause, why = closed.why, "paused until this is cured");
             }
-            causes.insert(cause.clone(), why.clone()).as_ref() != Some(&why)
+            causes.insert(cause, closed).is_none()
         });
+    }
+
+    /// Opens causes that nobody has said again. Runs until it is dropped. (The breaker opens by its own rule, the
+    /// source by its next poll, and a process that stops never.)
+    pub async fn run(&self) {
+        loop {
+            sleep(SAID_AGAIN_WITHIN / 10).await;
+            self.closed_by.send_if_modified(|causes| {
+                let before = causes.len();
+                causes.retain(|cause, closed| {
+                    let is_kept = matches!(cause, Cause::Source | Cause::Breaker | Cause::Stopping)
+                        || closed.said_at.elapsed() < SAID_AGAIN_WITHIN;
+                    if !is_kept {
+                        info!(%cause, "nothing is left to try with, opened for a try");
+                    }
+                    is_kept
+                });
+                causes.len() != before
+            });
+        }
     }
 
     /// `cause` is cured.
@@ -80,7 +117,7 @@ impl Gate {
 
     /// Everything that is wrong now, for readiness: one broken destination of several is not ready either.
     pub fn causes(&self) -> BTreeMap<Cause, String> {
-        self.closed_by.borrow().clone()
+        self.closed_by.borrow().iter().map(|(cause, closed)| (cause.clone(), closed.why.clone())).collect()
     }
 
     /// Waits until messages may be taken in. The source itself is no reason to wait: asking it is how we learn
@@ -109,7 +146,7 @@ impl Gate {
     }
 
     /// One broken destination must not block the others: only when none is left is there nothing to take in for.
-    fn lets_pass(&self, causes: &BTreeMap<Cause, String>) -> bool {
+    fn lets_pass(&self, causes: &Causes) -> bool {
         let broken = causes.keys().filter(|cause| matches!(cause, Cause::Destination(_))).count();
         let stopped = causes
             .keys()
@@ -140,6 +177,26 @@ mod tests {
         assert!(!lets_pass(&gate).await);
         gate.open(&Cause::Destination("a".into()));
         assert!(lets_pass(&gate).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_that_nobody_says_again_opens_for_a_try_and_one_that_is_said_again_does_not() {
+        let gate = Gate::new(2);
+        gate.close(Cause::DeadLetters, "queue not found");
+        gate.close(Cause::Breaker, "too many");
+        let say_again = async {
+            for _ in 0..10 {
+                gate.close(Cause::Ledger, "table not found");
+                sleep(SAID_AGAIN_WITHIN * 3 / 4).await;
+            }
+        };
+        tokio::select! {
+            () = gate.run() => {}
+            () = say_again => {}
+        }
+        let causes = gate.causes();
+        assert!(causes.contains_key(&Cause::Ledger) && causes.contains_key(&Cause::Breaker));
+        assert!(!causes.contains_key(&Cause::DeadLetters));
     }
 
     #[tokio::test(start_paused = true)]

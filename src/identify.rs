@@ -1,7 +1,7 @@
 //! Stage 3, identify. In: `RawEvent`. Out: `IdentifiedEvent`. Next: dedupe.
 //!
 //! The format is told by content, unless the source is known to carry one format alone. The format says where
-//! the id is; an event without an id of its own is refused, because an id that we made up could not tell a second
+//! the id is; an event without an id of its own is rejected, because an id that we made up could not tell a second
 //! copy from a second event.
 
 use crate::{

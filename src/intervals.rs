@@ -34,9 +34,9 @@ impl Intervals {
         Self::new(Duration::from_millis(100), Duration::from_secs(20))
     }
 
-    /// For what only an operator can cure: 5 s to 60 s.
+    /// For what only an operator can cure: 5 s to 30 s, which is 45 s at most with jitter.
     pub fn for_operators() -> Self {
-        Self::new(Duration::from_secs(5), Duration::from_mins(1))
+        Self::new(Duration::from_secs(5), Duration::from_secs(30))
     }
 
     /// The next waiting time.

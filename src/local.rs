@@ -4,8 +4,6 @@
 //! SQS, and a lake that speaks `PutAuditEvents` and enforces its documented limits. In memory, or in a folder.
 
 use std::{
-    error::Error,
-    fmt::Write,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     panic,
@@ -143,18 +141,6 @@ pub enum LocalError {
     /// The folder cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a string cannot fail.
-        write!(text, ": {error}").unwrap_or_default();
-        cause = error.source();
-    }
-    text
 }
 
 /// The running endpoints. Dropping it ends them at once; [`Local::stop`] lets requests finish.

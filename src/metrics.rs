@@ -148,6 +148,10 @@ registry! {
         letters_too_large: Counter = "tributary_letters_too_large_total",
         /// Ids that the ledger remembers.
         ledger_entries: Gauge = "tributary_ledger_entries",
+        /// Settled ids that were forgotten before dedupe.window ended, because there were more than dedupe.entries_max.
+        ledger_evicted: Counter = "tributary_ledger_evicted_total",
+        /// Deliveries that were returned unfinished: late, given up, or lost by a bug.
+        receipts_dropped: Counter = "tributary_receipts_dropped_total",
         /// Published events whose claim could not be committed: a later copy would be published again.
         commits_lost: Counter = "tributary_commits_lost_total",
         /// Dead letters by reason.
@@ -180,7 +184,7 @@ registry! {
         batch_bytes: Histogram = "tributary_batch_bytes",
         /// Calls in flight.
         concurrency: Gauge = "tributary_put_concurrency",
-        /// 1 while the destination is paused because it says that we are misconfigured.
+        /// 1 while the destination is paused: it says that we are misconfigured, or cannot be reached.
         paused: Gauge = "tributary_lane_paused",
         /// Events sent in a call whose outcome is unknown: each may be in the lake twice, under one UID.
         unknown_outcome: Counter = "tributary_unknown_outcome_total",
@@ -248,8 +252,8 @@ impl Metrics {
     }
 
     /// Counts deliveries to one destination, exported as the terms of the law.
-    pub fn flow(&self, destination: &str) -> Arc<Flow> {
-        let flow = Flow::new(destination, self.lane(destination).end_to_end_seconds);
+    pub fn flow(&self, destination: &str, end_to_end_seconds: Histogram) -> Arc<Flow> {
+        let flow = Flow::new(destination, end_to_end_seconds);
         let law = Law::register(&self.recorder, destination);
         self.laws.lock().unwrap_or_else(PoisonError::into_inner).push((flow.clone(), law));
         flow
@@ -307,15 +311,11 @@ impl LaneMetrics {
     }
 
     /// A call ended.
-    pub fn put(&self, answer: &Result<Vec<Verdict>, CallError>, events: usize, took: Duration) {
+    pub fn put(&self, answer: &Result<Vec<Verdict>, CallError>, took: Duration) {
         self.put_seconds.record(took.as_secs_f64());
         self.put_requests.by(&[("outcome", outcome(answer))]).increment(1);
-        match answer {
-            Ok(verdicts) => self.verdicts(verdicts),
-            Err(CallError::Transient { code, .. }) if code == "timeout" || code == "no_reply" => {
-                self.unknown_outcome.increment(events as u64);
-            }
-            Err(_) => {}
+        if let Ok(verdicts) = answer {
+            self.verdicts(verdicts);
         }
     }
 
@@ -332,8 +332,6 @@ impl LaneMetrics {
         for (code, count) in CODES.iter().chain(&["other"]).zip(by_code).filter(|(_, count)| *count > 0) {
             self.put_entries.by(&[("code", code)]).increment(count);
         }
-        self.unknown_outcome
-            .increment(verdicts.iter().filter(|verdict| **verdict == Verdict::Unknown).count() as u64);
     }
 }
 

@@ -6,8 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use bytestring::ByteString;
-use sha2::{Digest, Sha256};
+use metrics::Histogram;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +16,8 @@ use crate::{
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
     decode::{Decoded, decode},
-    dedupe::{Candidate, Dedupe, Ledger, Won, waiting},
-    event::{ContentHash, IdentifiedEvent, ReadyEvent},
+    dedupe::{Candidate, Dedupe, Ledger, LedgerSize, Sorted, waiting},
+    event::{IdentifiedEvent, ReadyEvent},
     failure::{Reason, Rejection},
     flow::Flow,
     gate::{Cause, Gate},
@@ -32,6 +31,12 @@ use crate::{
     tasks::joined,
     validate::validate,
 };
+
+/// Stands for the destination where an event was rejected before one was known.
+pub const NO_DESTINATION: &str = "none";
+
+/// What an event costs beyond its share of the body, about: its own structures, and its mapped form.
+const EVENT_OVERHEAD_BYTES: usize = 1_024;
 
 /// One destination and the numbers of its lane.
 pub struct LaneParts {
@@ -71,9 +76,9 @@ pub struct Pipeline {
     pub gate: Arc<Gate>,
 }
 
-/// How a worker is ended.
+/// How a worker is told to end.
 #[derive(Clone, Debug, Default)]
-pub struct Ending {
+pub struct Shutdown {
     /// Take nothing more in; finish what is here.
     pub stop: CancellationToken,
     /// Finish nothing more: give back what is left.
@@ -82,7 +87,7 @@ pub struct Ending {
 
 impl Pipeline {
     /// Runs until `stop` and everything taken in is settled. Each loop ends when the one before it has ended.
-    pub async fn run(self, ending: Ending) {
+    pub async fn run(self, shutdown: Shutdown) {
         let (to_settler, settlements) = mpsc::unbounded_channel();
         let (to_dead_letters, rejected) = mpsc::unbounded_channel();
         let (to_waiting, held) = mpsc::unbounded_channel();
@@ -107,22 +112,22 @@ impl Pipeline {
         for parts in self.lanes {
             let (to_lane, ready) = mpsc::unbounded_channel();
             let metrics = self.metrics.lane(&parts.settings.name);
-            let flow = self.metrics.flow(&parts.settings.name);
+            let flow = self.metrics.flow(&parts.settings.name, metrics.end_to_end_seconds.clone());
             to_lanes.push(ToLane { flow, to_lane, account: parts.account, oversize: parts.oversize });
             let lane = Lane::new(
                 parts.settings,
                 parts.destination,
                 to_dead_letters.clone(),
                 self.gate.clone(),
-                ending.stop.clone(),
+                shutdown.stop.clone(),
                 metrics,
             );
-            loops.spawn(Arc::new(lane).run(ready, ending.give_up.clone()));
+            loops.spawn(Arc::new(lane).run(ready, shutdown.give_up.clone()));
         }
         let stages = Arc::new(Stages {
             dedupe: dedupe.clone(),
             lanes: to_lanes,
-            rejected_early: self.metrics.flow("none"),
+            rejected_early: self.metrics.flow(NO_DESTINATION, Histogram::noop()),
             to_dead_letters,
             format: self.format,
         });
@@ -146,9 +151,9 @@ impl Pipeline {
             receivers_max: self.receivers_max,
             metrics: self.metrics.clone(),
         };
-        loops.spawn(intake.run(ending.stop.clone()));
-        loops.spawn(stages.wait(held, ending.give_up.clone()));
-        loops.spawn(letters.run(rejected, ending.give_up.clone()));
+        loops.spawn(intake.run(shutdown.stop.clone()));
+        loops.spawn(stages.wait(held, shutdown.give_up.clone()));
+        loops.spawn(letters.run(rejected, shutdown.give_up.clone()));
         loops.spawn(settler.run(settlements));
 
         let observe = observe(&self.metrics, &room, &self.gate, &*self.ledger);
@@ -162,6 +167,7 @@ impl Pipeline {
             () = self.source.keep_alive() => {}
             () = dedupe.keep_alive() => {}
             () = breaker.run() => {}
+            () = self.gate.run() => {}
             () = observe => {}
         }
     }
@@ -199,40 +205,30 @@ impl Stages {
             Ok(body) => decode(body),
             Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
         };
+        receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
         let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
         for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
             let origin = origin(&message, position, &original);
+            let mut candidate = |event, flow: &Arc<Flow>| {
+                let event = Candidate::new(event, &origin);
+                candidates.push(Delivery { event, origin: origin.clone(), receipt: receipt.share(flow) });
+            };
             match event.and_then(|raw| identify(raw, self.format)) {
                 Ok(event) => {
-                    for lane in &self.lanes {
-                        let candidate = Candidate {
-                            id: event.id.declared.clone(),
-                            content_hash: event.raw.content_hash,
-                            event: Ok(event.clone()),
-                            asked: 0,
-                        };
-                        let receipt = receipt.share(&lane.flow);
-                        candidates.push(Delivery { event: candidate, origin: origin.clone(), receipt });
+                    if let Some((last, others)) = self.lanes.split_last() {
+                        others.iter().for_each(|lane| candidate(Ok(event.clone()), &lane.flow));
+                        candidate(Ok(event), &last.flow);
                     }
                 }
-                Err(rejection) => {
-                    let candidate = Candidate {
-                        id: place(&origin),
-                        content_hash: ContentHash(Sha256::digest(&original).into()),
-                        event: Err(rejection),
-                        asked: 0,
-                    };
-                    let receipt = receipt.share(&self.rejected_early);
-                    candidates.push(Delivery { event: candidate, origin, receipt });
-                }
+                Err(rejection) => candidate(Err(rejection), &self.rejected_early),
             }
         }
         candidates
     }
 
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
-    fn proceed(&self, won: Won) -> Vec<Delivery<Candidate>> {
-        for delivery in won.events {
+    fn proceed(&self, sorted: Sorted) -> Vec<Delivery<Candidate>> {
+        for delivery in sorted.events {
             let Some(lane) =
                 self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
             else {
@@ -244,8 +240,8 @@ impl Stages {
                 Err(rejection) => self.reject(delivery.map(|_| rejection)),
             }
         }
-        won.rejected.into_iter().for_each(|delivery| self.reject(delivery));
-        won.held
+        sorted.rejected.into_iter().for_each(|delivery| self.reject(delivery));
+        sorted.held
     }
 
     fn reject(&self, delivery: Delivery<Rejection>) {
@@ -257,7 +253,7 @@ impl Stages {
         held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
         give_up: CancellationToken,
     ) {
-        waiting::wait(&self.dedupe, held, give_up, |won| self.proceed(won)).await;
+        waiting::wait(&self.dedupe, held, give_up, |sorted| self.proceed(sorted)).await;
     }
 }
 
@@ -289,17 +285,14 @@ fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {
     }
 }
 
-/// The key of an event that has no usable id.
-fn place(origin: &Origin) -> ByteString {
-    format!("{}#{}", origin.message_id, origin.position).into()
-}
-
 /// Numbers that nobody's action sets: looked at every second.
 async fn observe(metrics: &Metrics, room: &Room, gate: &Gate, ledger: &dyn Ledger) {
     metrics.process.in_flight_bytes_max.set(room.bytes_max() as f64);
     loop {
         metrics.process.in_flight_bytes.set(room.taken() as f64);
-        metrics.process.ledger_entries.set(ledger.entries().unwrap_or(0) as f64);
+        let LedgerSize { entries, evicted } = ledger.size();
+        metrics.process.ledger_entries.set(entries as f64);
+        metrics.process.ledger_evicted.absolute(evicted);
         metrics.process.breaker_open.set(f64::from(u8::from(gate.is_closed_by(&Cause::Breaker))));
         metrics.process.ready.set(f64::from(u8::from(gate.causes().is_empty())));
         tokio::time::sleep(Duration::from_secs(1)).await;

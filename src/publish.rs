@@ -20,7 +20,7 @@ pub enum Verdict {
     /// It is there, under this name of the destination's own.
     Accepted {
         /// The lake's `eventID`.
-        receipt: String,
+        stored_as: String,
     },
     /// Not now.
     TryAgain {
@@ -53,11 +53,11 @@ pub trait Destination: Send + Sync + 'static {
 /// Proof that the destination accepted the event.
 #[derive(Debug)]
 pub struct Published {
-    receipt: String,
+    stored_as: String,
 }
 
 impl Published {
-    pub(crate) fn into_receipt(self) -> String {
-        self.receipt
+    pub(crate) fn into_stored_as(self) -> String {
+        self.stored_as
     }
 }

@@ -109,6 +109,13 @@ pub struct Origin {
     pub is_redriven: bool,
 }
 
+impl Origin {
+    /// The message and the place in it: names what has no id of its own.
+    pub fn place(&self) -> String {
+        format!("{}#{}", self.message_id, self.position)
+    }
+}
+
 /// An event on its way to one destination, with the one right to settle this delivery.
 #[must_use = "a delivery must be settled"]
 pub struct Delivery<E> {

@@ -4,7 +4,10 @@
 //! the message is settled. Every queue between the stages holds only what owns a permit, so none needs a bound of
 //! its own.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use tokio::sync::Notify;
 
@@ -30,7 +33,7 @@ impl Room {
             // Registered before the look: room freed in between wakes this waiter.
             let freed = self.freed.notified();
             if self.try_take(wish) {
-                return Permit { room: self.clone(), bytes: wish };
+                return Permit { room: self.clone(), bytes: wish.into() };
             }
             freed.await;
         }
@@ -69,7 +72,7 @@ impl Room {
 #[derive(Debug)]
 pub struct Permit {
     room: Arc<Room>,
-    bytes: usize,
+    bytes: AtomicUsize,
 }
 
 impl Permit {
@@ -77,16 +80,28 @@ impl Permit {
     /// messages are here already, and waiting with them in hand could wait for ourselves.
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> Self {
-        let from_here = bytes.min(self.bytes);
-        self.bytes -= from_here;
+        let here = self.bytes.get_mut();
+        let from_here = bytes.min(*here);
+        *here -= from_here;
         *self.room.lock() -= signed(bytes - from_here);
-        Self { room: self.room.clone(), bytes }
+        Self { room: self.room.clone(), bytes: bytes.into() }
+    }
+
+    /// Bytes of this permit.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes more, overdrawing as [`Permit::split`] does.
+    pub fn grow(&self, bytes: usize) {
+        *self.room.lock() -= signed(bytes);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.room.give_back(self.bytes);
+        self.room.give_back(*self.bytes.get_mut());
     }
 }
 
@@ -108,7 +123,7 @@ mod tests {
         let first = room.take(80).await;
         assert!(timeout(Duration::from_secs(1), room.take(30)).await.is_err());
         drop(first);
-        assert_eq!(timeout(Duration::from_secs(1), room.take(30)).await.unwrap().bytes, 30);
+        assert_eq!(timeout(Duration::from_secs(1), room.take(30)).await.map(|permit| permit.bytes()), Ok(30));
     }
 
     #[tokio::test]
@@ -125,6 +140,6 @@ mod tests {
     #[tokio::test]
     async fn a_wish_beyond_the_whole_room_is_granted_when_the_room_is_empty() {
         let room = Room::new(10);
-        assert_eq!(room.take(1_000).await.bytes, 10);
+        assert_eq!(room.take(1_000).await.bytes(), 10);
     }
 }

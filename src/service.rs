@@ -13,7 +13,7 @@ use crate::{
     gate::{Cause, Gate},
     health::Health,
     metrics::Metrics,
-    pipeline::{Ending, LaneParts, Pipeline},
+    pipeline::{LaneParts, Pipeline, Shutdown},
     publish::{LaneSettings, cloudtrail_lake::CloudTrailLake},
     receive::sqs::SqsSource,
     tasks::joined,
@@ -86,9 +86,9 @@ impl Service {
 
     /// Runs until `stop` resolves, then drains. If `hurry` resolves meanwhile, what is left is given back at once.
     pub async fn run(self, stop: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Drained {
-        let ending = Ending::default();
+        let shutdown = Shutdown::default();
         let mut worker = JoinSet::new();
-        worker.spawn(self.pipeline.run(ending.clone()));
+        worker.spawn(self.pipeline.run(shutdown.clone()));
         tokio::select! {
             // Only a panic ends the pipeline by itself, and it is raised here.
             ended = worker.join_next() => { joined(ended); }
@@ -96,7 +96,7 @@ impl Service {
         }
         info!(drain_timeout_s = self.drain_timeout.as_secs(), "stopping: taking nothing more in");
         self.gate.close(Cause::Stopping, "the process was told to stop");
-        ending.stop.cancel();
+        shutdown.stop.cancel();
         let give_back_time = GIVE_BACK_TIME.min(self.drain_timeout / 3);
         tokio::select! {
             ended = timeout(self.drain_timeout - give_back_time, worker.join_next()) => {
@@ -108,7 +108,7 @@ impl Service {
             () = hurry => {}
         }
         warn!(in_flight = self.metrics.counts().in_flight, "giving back what is not settled");
-        ending.give_up.cancel();
+        shutdown.give_up.cancel();
         match timeout(give_back_time, worker.join_next()).await {
             Ok(ended) => {
                 joined(ended);

@@ -24,10 +24,10 @@ use crate::{
 /// Why a delivery may be acked. Each variant can be made by one module only.
 ///
 /// ```compile_fail
-/// let proof = tributary::publish::Published { receipt: String::new() };
+/// let proof = tributary::publish::Published { stored_as: String::new() };
 /// ```
 /// ```compile_fail
-/// let proof = tributary::dead_letter::DeadLettered(());
+/// let proof = tributary::dead_letter::DeadLettered(tributary::failure::Reason::NoId);
 /// ```
 /// ```compile_fail
 /// let proof = tributary::dedupe::Duplicate(());
@@ -56,6 +56,8 @@ pub enum Ending {
 enum Outcome {
     Ack(Proof),
     Return(Duration),
+    /// The receipt was dropped: returned, at once.
+    Drop,
 }
 
 impl Outcome {
@@ -64,7 +66,16 @@ impl Outcome {
             Self::Ack(Proof::Published(_)) => Ending::Published,
             Self::Ack(Proof::Duplicate(_)) => Ending::Duplicate,
             Self::Ack(Proof::DeadLettered(_)) => Ending::DeadLettered,
-            Self::Return(_) => Ending::Returned,
+            Self::Return(_) | Self::Drop => Ending::Returned,
+        }
+    }
+
+    /// After how long the message is to come again, if it is.
+    fn returned_after(&self) -> Option<Duration> {
+        match self {
+            Self::Ack(_) => None,
+            Self::Return(after) => Some(*after),
+            Self::Drop => Some(Duration::ZERO),
         }
     }
 
@@ -72,10 +83,10 @@ impl Outcome {
     fn into_final(self) -> Option<Final> {
         match self {
             Self::Ack(Proof::Published(published)) => {
-                Some(Final::Published { receipt: published.into_receipt() })
+                Some(Final::Published { stored_as: published.into_stored_as() })
             }
             Self::Ack(Proof::DeadLettered(letter)) => Some(Final::DeadLettered { reason: letter.reason() }),
-            Self::Ack(Proof::Duplicate(_)) | Self::Return(_) => None,
+            Self::Ack(Proof::Duplicate(_)) | Self::Return(_) | Self::Drop => None,
         }
     }
 }

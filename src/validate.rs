@@ -1,7 +1,7 @@
 //! Stage 6, validate. In: `EventData`. Out: `ValidEvent`, which the lake's schema has nothing against. Next: checksum.
 //!
 //! The lake refuses what breaks a rule, it does not cut. So an optional field that breaks one is cut or taken out
-//! here, and its original kept beside the data (or, by policy, the event is refused). A required field is never
+//! here, and its original kept beside the data (or, by policy, the event is rejected). A required field is never
 //! cut: a name that is cut is another name, and in an audit trail it would accuse somebody else.
 
 use crate::{

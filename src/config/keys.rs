@@ -235,7 +235,7 @@ keys! {
         "Bytes of one request body as sent. The default is the lake's limit, read strictly; the lower bound still \
          holds the largest event. Leave it.";
 
-    MAX_IN_FLIGHT_BYTES: Bytes = "flow.max_in_flight_bytes", Absent::Default("16MiB"),
+    MAX_IN_FLIGHT_BYTES: Bytes = "flow.max_in_flight_bytes", Absent::Default("8MiB"),
         Bytes { min: limits::SQS_BYTES_MAX, max: 4 << 30 },
         "Bytes of message bodies that are received and not yet settled. Polling stops at this line; memory use is a \
          small multiple of it. The lower bound is one message of the largest size. Raise it for more throughput \

@@ -23,6 +23,7 @@ use crate::config::{
     kinds::Kind,
     nearest::nearest,
 };
+use crate::pipeline::NO_DESTINATION;
 
 /// Far more than all keys and comments together; guards against being pointed at the wrong file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -255,9 +256,11 @@ fn pattern_of(path: &str) -> String {
     format!("destinations.{ANY_NAME}{key}")
 }
 
-/// `[a-z][a-z0-9-]{0,31}`: safe as a metric label, and one name for each spelling in the environment.
+/// `[a-z][a-z0-9-]{0,31}`: safe as a metric label, and one name for each spelling in the environment. Not the label
+/// of events that were rejected before a destination was known.
 pub(crate) fn is_destination_name(name: &str) -> bool {
     name.len() <= 32
+        && name != NO_DESTINATION
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
@@ -267,7 +270,9 @@ fn bad_destination_name(path: &str, origin: Origin) -> Finding {
         key: path.into(),
         origin: Some(origin),
         what: "is no name for a destination".into(),
-        cure: "write a lower-case letter, then letters, digits and dashes, 32 characters in all".into(),
+        cure:
+            "write a lower-case letter, then letters, digits and dashes, 32 characters in all, and not none"
+                .into(),
     }
 }
 

@@ -57,7 +57,7 @@ fn environment_alone_is_enough_and_defaults_are_as_documented() {
     assert_eq!((config.dedupe.entries_max, config.dedupe.lease), (400_000, Duration::from_mins(2)));
     assert_eq!(config.batch.linger, Duration::from_millis(250));
     assert_eq!((config.batch.events_max, config.batch.bytes_max), (100, 999_999));
-    assert_eq!(config.flow.max_in_flight_bytes, 16 << 20);
+    assert_eq!(config.flow.max_in_flight_bytes, 8 << 20);
     assert!((config.breaker.dead_letter_share - 0.5).abs() < f64::EPSILON);
     assert_eq!((config.breaker.deliveries, config.breaker.cool_down), (200, Duration::from_mins(1)));
     assert_eq!(config.service.listen.to_string(), "0.0.0.0:9464");
@@ -154,7 +154,7 @@ const FAULTS: &[Row] = &[
     ("[destinations.lake]\nexternal_id = 'x'", &[], "destinations.lake.external_id", "too short or too long"),
     ("[destinations.lake]\nexternal_id = 'a b'", &[], "destinations.lake.external_id", "does not allow"),
     (
-        "[destinations.lake]\nrequests_per_second = 101",
+        "[destinations.lake]\nrequests_per_second = 10001",
         &[],
         "destinations.lake.requests_per_second",
         "1 to 100",

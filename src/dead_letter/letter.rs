@@ -36,12 +36,11 @@ impl Letter {
     pub fn new(delivery: &Delivery<Rejection>) -> Self {
         let origin = &delivery.origin;
         let claim = delivery.receipt.claim();
-        let place = || format!("{}#{}", origin.message_id, origin.position);
         Self {
             original: origin.original.clone(),
             reason: delivery.event.reason,
             detail: delivery.event.detail.to_string(),
-            event_id: claim.map_or_else(place, |claim| claim.key.declared_id().to_owned()),
+            event_id: claim.map_or_else(|| origin.place(), |claim| claim.key.id.to_string()),
             message_id: origin.message_id.to_string(),
             position: origin.position,
             attempts: origin.attempt,

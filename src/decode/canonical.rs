@@ -22,7 +22,8 @@ pub(super) fn read(text: &ByteString) -> Result<RawEvent, Rejection> {
     let mut walk = Walk {
         text,
         cursor: Cursor::new(text),
-        members: Vec::with_capacity(32),
+        // A member of a usual record takes about 40 bytes; what is reserved stays in proportion to the text.
+        members: Vec::with_capacity(text.len().div_ceil(40).min(32)),
         form: Vec::with_capacity(text.len() + 64),
         spare: Vec::new(),
         places: Vec::with_capacity(32),

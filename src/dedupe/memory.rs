@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Claim, Claimed, Claiming, Committed, Final, Key, Known, Ledger, Token};
+use super::{Claim, Claimed, Claiming, Committed, Final, Key, Known, Ledger, LedgerSize, Token};
 use crate::{event::ContentHash, failure::CallError, failure::Reason};
 
 /// Half of a SHA-256: ids are told apart by 128 bits, which 10^12 of them share with a probability of 10^-15.
@@ -48,7 +48,7 @@ struct Open {
 #[derive(Debug)]
 struct Settled {
     content: Digest128,
-    /// `None`: published. The lake's own receipt is not kept here; it would double the size.
+    /// `None`: published. The lake's own name for it is not kept here; it would double the size.
     dead_lettered: Option<Reason>,
 }
 
@@ -56,11 +56,6 @@ impl MemoryLedger {
     /// Remembers at most `entries_max` settled ids, each for `window`.
     pub fn new(window: Duration, entries_max: usize) -> Self {
         Self { window, entries_max: entries_max.max(1), state: Mutex::default(), evicted: AtomicU64::new(0) }
-    }
-
-    /// Ids forgotten before their window ended, because there were too many.
-    pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -105,15 +100,16 @@ impl Ledger for MemoryLedger {
         let key = digest(key);
         let state = self.lock();
         let settled = state.settled.get(&key).map(|settled| match settled.dead_lettered {
-            None => Final::Published { receipt: String::new() },
+            None => Final::Published { stored_as: String::new() },
             Some(reason) => Final::DeadLettered { reason },
         });
         Ok(settled.map(Known::Settled).or_else(|| state.open.get(&key).map(|_| Known::InProgress)))
     }
 
-    fn entries(&self) -> Option<usize> {
+    fn size(&self) -> LedgerSize {
         let state = self.lock();
-        Some(state.open.len() + state.settled.len())
+        let entries = (state.open.len() + state.settled.len()) as u64;
+        LedgerSize { entries, evicted: self.evicted.load(Ordering::Relaxed) }
     }
 }
 
@@ -184,6 +180,11 @@ fn digest(key: &Key) -> Digest128 {
     hash.update(key.destination.as_bytes());
     hash.update([0]);
     hash.update(key.id.as_bytes());
+    if let Some(content) = &key.conflict {
+        // No id holds this byte, as no UTF-8 text does.
+        hash.update([0xFF]);
+        hash.update(content.0);
+    }
     first_half(&ContentHash(hash.finalize().into()))
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytestring::ByteString;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -11,7 +12,7 @@ use crate::{
     event::{ContentHash, IdentifiedEvent},
     failure::{CallError, Reason, Rejection},
     gate::{Cause, Gate},
-    receive::{Deadline, Delivery},
+    receive::{Deadline, Delivery, Origin},
     settle::Proof,
 };
 
@@ -23,13 +24,26 @@ pub struct Candidate {
     pub content_hash: ContentHash,
     /// What becomes of it once it is claimed.
     pub event: Result<IdentifiedEvent, Rejection>,
+    /// Set once the ledger has said that the id was published with other content.
+    pub conflict: Option<ContentHash>,
     /// How often the ledger said that it is in other hands.
     pub asked: u32,
 }
 
-/// The deliveries that this worker has claimed, and those that it must ask about again.
+impl Candidate {
+    /// An event is known by its id; what has none is known by its place and its bytes.
+    pub fn new(event: Result<IdentifiedEvent, Rejection>, origin: &Origin) -> Self {
+        let (id, content_hash) = match &event {
+            Ok(event) => (event.id.declared.clone(), event.raw.content_hash),
+            Err(_) => (origin.place().into(), ContentHash(Sha256::digest(&origin.original).into())),
+        };
+        Self { id, content_hash, event, conflict: None, asked: 0 }
+    }
+}
+
+/// Deliveries by the ledger's answer.
 #[derive(Default)]
-pub struct Won {
+pub struct Sorted {
     /// Claimed events. Next: map.
     pub events: Vec<Delivery<IdentifiedEvent>>,
     /// Claimed rejections. Next: dead letter.
@@ -55,21 +69,20 @@ impl Dedupe {
 
     /// Claims each candidate. What the ledger knows as settled is acked here; while the ledger does not answer,
     /// everything counts as held: nothing is dropped, nothing is published unclaimed.
-    pub async fn claim(&self, candidates: Vec<Delivery<Candidate>>) -> Won {
-        let mut won = Won::default();
+    pub async fn claim(&self, candidates: Vec<Delivery<Candidate>>) -> Sorted {
+        let mut sorted = Sorted::default();
         let mut conflicts = Vec::new();
-        for (delivery, answer) in self.ask(candidates, &mut won).await {
-            if let Some(conflict) = self.sort(delivery, answer, &mut won) {
+        for (delivery, answer) in self.ask(candidates, &mut sorted).await {
+            if let Some(conflict) = self.sort(delivery, answer, &mut sorted) {
                 conflicts.push(conflict);
             }
         }
         // A conflict is claimed under a key of its own: the id itself belongs to the published event.
-        for (delivery, answer) in self.ask(conflicts, &mut won).await {
-            if let Some(conflict) = self.sort(delivery, answer, &mut won) {
-                conflict_of_conflict(conflict);
-            }
+        for (delivery, answer) in self.ask(conflicts, &mut sorted).await {
+            // The key holds the content, so there is no conflict about a conflict.
+            drop(self.sort(delivery, answer, &mut sorted));
         }
-        won
+        sorted
     }
 
     /// Renews the claims of deliveries that are not settled yet. Runs until it is dropped.
@@ -80,7 +93,7 @@ impl Dedupe {
     async fn ask(
         &self,
         candidates: Vec<Delivery<Candidate>>,
-        won: &mut Won,
+        sorted: &mut Sorted,
     ) -> Vec<(Delivery<Candidate>, (Claiming, Claim))> {
         if candidates.is_empty() {
             return Vec::new();
@@ -89,7 +102,7 @@ impl Dedupe {
         match self.call(&wishes).await {
             Ok(answers) => candidates.into_iter().zip(wishes.into_iter().zip(answers)).collect(),
             Err(_) => {
-                won.held.extend(candidates);
+                sorted.held.extend(candidates);
                 Vec::new()
             }
         }
@@ -112,7 +125,11 @@ impl Dedupe {
 
     fn wish(&self, delivery: &Delivery<Candidate>) -> Claiming {
         Claiming {
-            key: Key { destination: delivery.receipt.destination().into(), id: delivery.event.id.clone() },
+            key: Key {
+                destination: delivery.receipt.destination().into(),
+                id: delivery.event.id.clone(),
+                conflict: delivery.event.conflict,
+            },
             token: (self.next_token)(),
             content_hash: delivery.event.content_hash,
             is_redriven: delivery.origin.is_redriven,
@@ -129,15 +146,15 @@ impl Dedupe {
         &self,
         mut delivery: Delivery<Candidate>,
         (wish, answer): (Claiming, Claim),
-        won: &mut Won,
+        sorted: &mut Sorted,
     ) -> Option<Delivery<Candidate>> {
         match answer {
             Claim::Won => {
                 delivery.receipt.holds(self.open.add(self.claimed(wish)));
                 let (candidate, rest) = delivery.take();
                 match candidate.event {
-                    Ok(event) => won.events.push(rest.with(event)),
-                    Err(rejection) => won.rejected.push(rest.with(rejection)),
+                    Ok(event) => sorted.events.push(rest.with(event)),
+                    Err(rejection) => sorted.rejected.push(rest.with(rejection)),
                 }
             }
             Claim::AlreadyPublished { content_hash } if content_hash != delivery.event.content_hash => {
@@ -146,7 +163,7 @@ impl Dedupe {
             Claim::AlreadyPublished { .. } | Claim::AlreadyDeadLettered => {
                 delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
             }
-            Claim::HeldElsewhere { .. } => won.held.push(delivery),
+            Claim::HeldElsewhere { .. } => sorted.held.push(delivery),
         }
         None
     }
@@ -155,18 +172,10 @@ impl Dedupe {
 /// The same id with other content: possibly tampering, so it is neither dropped nor published.
 fn conflict(candidate: Candidate, published: ContentHash) -> Candidate {
     let came = candidate.content_hash;
-    Candidate {
-        id: format!("{}\u{0}conflict\u{0}{came}", candidate.id).into(),
-        content_hash: came,
-        event: Err(Rejection::new(
-            Reason::IdConflict,
-            format!("this id was published before with other content: SHA-256 {published} then, {came} now"),
-        )),
-        asked: candidate.asked,
-    }
-}
-
-/// Cannot happen: the key holds the content hash. Returned rather than lost if it ever does.
-fn conflict_of_conflict(delivery: Delivery<Candidate>) {
-    delivery.receipt.return_after(Duration::from_mins(1));
+    let detail = format!(
+        "this id was published before with other content: SHA-256 {}… then, {}… now",
+        published.short(),
+        came.short()
+    );
+    Candidate { event: Err(Rejection::new(Reason::IdConflict, detail)), conflict: Some(came), ..candidate }
 }

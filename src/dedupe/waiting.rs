@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Candidate, Dedupe, Won};
+use super::{Candidate, Dedupe, Sorted};
 use crate::{intervals::jittered, receive::Delivery};
 
 /// How often the room looks who is due.
@@ -28,10 +28,12 @@ pub async fn wait(
     dedupe: &Dedupe,
     mut held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
     give_up: CancellationToken,
-    proceed: impl Fn(Won) -> Vec<Delivery<Candidate>>,
+    proceed: impl Fn(Sorted) -> Vec<Delivery<Candidate>>,
 ) {
     let mut waiting = Waiting::new();
     let mut is_open = true;
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while is_open || !waiting.is_empty() {
         tokio::select! {
             () = give_up.cancelled() => return,
@@ -39,7 +41,7 @@ pub async fn wait(
                 Some(delivery) => enter(&mut waiting, delivery),
                 None => is_open = false,
             },
-            () = sleep(LOOK_EVERY), if !waiting.is_empty() => {
+            _ = look.tick(), if !waiting.is_empty() => {
                 let due = take_due(&mut waiting);
                 for delivery in proceed(dedupe.claim(due).await) {
                     enter(&mut waiting, delivery);

@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_encoding_never_changes() {
-        // Fixed for ever: a ledger remembers wire ids, and a second encoding would let duplicates through.
+        // Fixed for ever: an id too long for `UID` is stored there as its wire id, by which readers find duplicates.
         assert_eq!(id_of("a b").wire(), "tributary-yGh6CKpdbtIEQyj6aml6uOltw0KR6MIDSujDjm_MbWU");
     }
 

@@ -225,7 +225,7 @@ mod tests {
             error.to_string(),
             "could not keep state in FOLDER; free space there, or start without --dir"
         );
-        assert!(crate::local::chain(&error).len() > error.to_string().len());
+        assert!(crate::failure::chain(&error).len() > error.to_string().len());
         add(&disk, 3, 3).unwrap_err();
         file.is_full.store(false, Ordering::Relaxed);
         add(&disk, 4, 4).unwrap();

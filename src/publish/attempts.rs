@@ -119,8 +119,8 @@ impl Attempts<'_> {
         let mut again = Vec::new();
         for (mut trying, verdict) in request.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Accepted { receipt } => {
-                    trying.delivery.receipt.ack(Proof::Published(Published { receipt }));
+                Verdict::Accepted { stored_as } => {
+                    trying.delivery.receipt.ack(Proof::Published(Published { stored_as }));
                     continue;
                 }
                 Verdict::Refused { code } => {

@@ -75,7 +75,7 @@ fn verdicts(events: &[&ReadyEvent], answer: &PutAuditEventsOutput) -> Result<Vec
     }
     let mut by_id = HashMap::with_capacity(events.len());
     for entry in answer.successful() {
-        by_id.insert(entry.id(), Verdict::Accepted { receipt: entry.event_id().to_owned() });
+        by_id.insert(entry.id(), Verdict::Accepted { stored_as: entry.event_id().to_owned() });
     }
     for entry in failed {
         by_id.insert(entry.id(), verdict_of(entry.error_code()));
@@ -133,10 +133,15 @@ fn class_of(failed: Failure) -> CallError {
             CallError::transient(code, message)
         }
         _ if status >= 500 || status == 408 || status == 429 => CallError::transient(code, message),
+        // A success that cannot be read: the events may be there or not.
+        _ if status < 300 => CallError::transient("no_reply", "an answer that cannot be read"),
         // An event's, and the answer does not say whose: DuplicatedAuditEventId, RequestEntityTooLargeException,
-        // ValidationError, MalformedHttpRequestException and whatever else is a 4xx. The message may quote the
-        // request, so it is not kept.
-        _ => CallError::BadRequest { code: code.into(), message: format!("HTTP status {status}") },
+        // ValidationError, MalformedHttpRequestException. The message may quote the request, so it is not kept.
+        _ if status == 400 || status == 413 => {
+            CallError::BadRequest { code: code.into(), message: format!("HTTP status {status}") }
+        }
+        // Nobody's that we know: a proxy, a wrong endpoint. Not the event's fault in any case.
+        _ => misconfigured(&code, &format!("HTTP status {status}")),
     }
 }
 
@@ -202,13 +207,17 @@ mod tests {
         ] {
             assert!(matches!(answered(status, code), CallError::Transient { .. }), "{code}");
         }
+        for status in [302, 401, 403, 404, 407, 418] {
+            assert!(matches!(answered(status, "unnamed"), CallError::Misconfigured { .. }), "{status}");
+        }
+        assert!(matches!(answered(200, "unnamed"), CallError::Transient { code, .. } if code == "no_reply"));
         for (status, code) in [
             (400, "DuplicatedAuditEventId"),
             (413, "RequestEntityTooLargeException"),
             (400, "ValidationError"),
             (400, "MalformedHttpRequestException"),
             (413, "unnamed"),
-            (418, "SomethingNew"),
+            (400, "SomethingNew"),
         ] {
             assert!(matches!(answered(status, code), CallError::BadRequest { .. }), "{code}");
         }

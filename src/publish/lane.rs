@@ -102,7 +102,11 @@ impl Lane {
             let full = tokio::select! {
                 // Ends calls first: their slots are what the next batch waits for.
                 biased;
-                ended = calls.join_next(), if !calls.is_empty() => { joined(ended); None }
+                ended = calls.join_next(), if !calls.is_empty() => {
+                    joined(ended);
+                    self.metrics.concurrency.set(calls.len() as f64);
+                    None
+                }
                 () = sleep_until(flush_at), if !batcher.is_empty() => Some(batcher.take()),
                 event = ready.recv(), if is_open => match event {
                     Some(event) if self.turns_away() => {
@@ -147,13 +151,15 @@ impl Lane {
     /// One call, with its time limit, its pace and its numbers.
     pub(super) async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
         let started = Instant::now();
-        let answer =
-            timeout(self.settings.request_timeout, self.destination.put(events)).await.unwrap_or_else(
-                |_elapsed| Err(CallError::transient("timeout", "no answer in time, the outcome is unknown")),
-            );
-        self.metrics.put(&answer, events.len(), started.elapsed());
+        let mut in_doubt = InDoubt { metrics: &self.metrics, events: events.len() };
+        let answer = timeout(self.settings.request_timeout, self.destination.put(events)).await;
+        let answer = answer.unwrap_or_else(|_elapsed| {
+            Err(CallError::transient("timeout", "no answer in time, the outcome is unknown"))
+        });
+        in_doubt.answered(&answer);
+        self.metrics.put(&answer, started.elapsed());
         match &answer {
-            Ok(verdicts) if verdicts.iter().any(is_throttled) => self.pace.was_throttled(),
+            Ok(verdicts) if verdicts.iter().any(is_put_off) => self.pace.was_throttled(),
             Ok(_) => self.pace.went_well(),
             Err(CallError::Transient { .. }) => self.pace.was_throttled(),
             Err(_) => {}
@@ -165,7 +171,7 @@ impl Lane {
         &self.settings.name
     }
 
-    /// The destination says that we are misconfigured: take nothing more in for it.
+    /// The destination says that we are misconfigured, or cannot be reached: take nothing more in for it.
     pub(super) fn pause(&self, why: &str) {
         self.metrics.paused.set(1.0);
         self.gate.close(self.cause.clone(), why);
@@ -173,8 +179,8 @@ impl Lane {
 
     /// A call failed for a reason that may pass. Many in a row are a state: better not to take in what cannot leave.
     pub(super) fn count_failure(&self, code: &str) {
-        let is_throttled = code.contains("Throttl");
-        if !is_throttled && self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_UNTIL_PAUSED {
+        if !is_throttling(code) && self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES_UNTIL_PAUSED
+        {
             self.pause(&format!(
                 "the destination cannot be reached ({code}); check the network and the endpoint"
             ));
@@ -205,6 +211,35 @@ impl Lane {
     }
 }
 
+/// Counts the events of a call whose outcome stays unknown, also when the call is given up half-way.
+struct InDoubt<'a> {
+    metrics: &'a LaneMetrics,
+    events: usize,
+}
+
+impl InDoubt<'_> {
+    fn answered(&mut self, answer: &Result<Vec<Verdict>, CallError>) {
+        self.events = match answer {
+            Ok(verdicts) => verdicts.iter().filter(|verdict| **verdict == Verdict::Unknown).count(),
+            // Throttled or never sent: the events are not there. After any other failure they may be.
+            Err(CallError::Transient { code, .. }) if !is_throttling(code) && code != "unreachable" => {
+                self.events
+            }
+            Err(_) => 0,
+        };
+    }
+}
+
+impl Drop for InDoubt<'_> {
+    fn drop(&mut self) {
+        self.metrics.unknown_outcome.increment(self.events as u64);
+    }
+}
+
+fn is_throttling(code: &str) -> bool {
+    code.contains("Throttl")
+}
+
 fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {
     let full = batcher.push(event);
     if full.is_none() && batcher.is_full() {
@@ -213,6 +248,6 @@ fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {
     full
 }
 
-fn is_throttled(verdict: &Verdict) -> bool {
+fn is_put_off(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::TryAgain { .. })
 }

@@ -153,7 +153,7 @@ impl SqsSource {
         })
     }
 
-    /// Extends what is due at half its time, in batches of ten.
+    /// Extends what is due, in batches of ten.
     async fn extend(&self, due: Vec<Held>) {
         let entries = due
             .into_iter()

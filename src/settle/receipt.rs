@@ -31,7 +31,7 @@ pub(super) struct Ticket {
     /// The longest delay in milliseconds among the returned deliveries.
     returned_after: AtomicU64,
     ended: Mutex<Option<oneshot::Sender<MessageEnd>>>,
-    _room: Permit,
+    room: Permit,
 }
 
 /// How a message ended.
@@ -98,7 +98,7 @@ impl MessageReceipt {
             open: AtomicUsize::new(1),
             returned_after: AtomicU64::new(NOTHING_RETURNED),
             ended: Mutex::new(None),
-            _room: room,
+            room,
         };
         Self { message: Arc::new(ticket), shares: 0, to_settler }
     }
@@ -112,6 +112,11 @@ impl MessageReceipt {
             open: Some(Share { message: self.message.clone(), flow: flow.clone(), claim: None }),
             to_settler: self.to_settler.clone(),
         }
+    }
+
+    /// Takes more room for the message: it turned out to weigh more than its bytes.
+    pub fn weigh(&self, more_bytes: usize) {
+        self.message.room.grow(more_bytes);
     }
 
     /// Tells when the message has ended and its claims with it.
@@ -198,6 +203,6 @@ impl Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        self.settle(Outcome::Return(Duration::ZERO));
+        self.settle(Outcome::Drop);
     }
 }

@@ -70,10 +70,10 @@ impl Settler {
                 ended.push(None);
                 continue;
             };
-            let returned = match &outcome {
-                super::Outcome::Return(after) => Some(*after),
-                super::Outcome::Ack(_) => None,
-            };
+            if matches!(outcome, super::Outcome::Drop) {
+                self.metrics.process.receipts_dropped.increment(1);
+            }
+            let returned = outcome.returned_after();
             ended.push(Some((flow, outcome.ending(), returned)));
             if let Some(open) = claim {
                 let claim = open.claimed().clone();
@@ -118,6 +118,9 @@ impl Settler {
             let results = self.ledger.commit(&waiting).await;
             assert_eq!(results.len(), waiting.len(), "a ledger answers for each commit");
             let failed = results.iter().find_map(|result| result.as_ref().err().cloned());
+            let lost =
+                results.iter().filter(|result| matches!(result, Err(error) if !error.is_transient())).count();
+            self.metrics.process.commits_lost.increment(lost as u64);
             let mut results = results.into_iter();
             waiting.retain(|_| matches!(results.next(), Some(Err(CallError::Transient { .. }))));
             if let Some(error) = failed {

@@ -1,7 +1,7 @@
 //! Sizes, once every field has its type. In: the event. Out: the event within every size limit, and its bytes.
 //!
 //! The order, each step only if the one before did not suffice: white space between values goes; members of
-//! `requestParameters` and `responseElements` move out until the rest fits; the event is refused. Nothing in
+//! `requestParameters` and `responseElements` move out until the rest fits; the event is rejected. Nothing in
 //! `additionalEventData` can make way, because there is nowhere else to keep it.
 
 use bytestring::ByteString;

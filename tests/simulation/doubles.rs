@@ -127,6 +127,9 @@ impl Source for Hands {
             self.check_law();
             let mut guard = self.world.look();
             let world = &mut *guard;
+            if Instant::now() < world.deaf_until {
+                continue;
+            }
             for queued in &mut world.queue {
                 let fails = world.faults > 0.0 && world.rng.f64() < world.faults;
                 if let Some((worker, deadline)) = &queued.held_by
@@ -256,8 +259,8 @@ impl Destination for Lake {
             } else {
                 world.told.entry(self.hands.worker).or_default().0 += 1;
             }
-            let receipt = String::from("row");
-            verdicts.push(if is_mentioned { Verdict::Accepted { receipt } } else { Verdict::Unknown });
+            let stored_as = String::from("row");
+            verdicts.push(if is_mentioned { Verdict::Accepted { stored_as } } else { Verdict::Unknown });
         }
         if reply_is_lost { Err(CallError::transient("timeout", "no reply")) } else { Ok(verdicts) }
     }

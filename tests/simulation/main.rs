@@ -55,6 +55,13 @@ fn two_destinations_do_not_wait_for_each_other_and_both_get_everything() {
 }
 
 #[test]
+fn workers_recover_by_themselves_from_an_outage_in_which_they_lose_all_that_they_held() {
+    tell_all("outage without heartbeats", 5_000..5_030, |seed| {
+        Story::new(seed).with_outage().with_lost_heartbeats()
+    });
+}
+
+#[test]
 fn a_lake_that_is_gone_for_a_while_costs_no_message_a_second_delivery() {
     tell_all("outage", 4_000..4_030, |seed| Story::new(seed).with_outage());
 }

@@ -60,6 +60,8 @@ pub struct Truth {
     pub slow_put: Duration,
     /// The lake is gone until then.
     pub gone_until: Instant,
+    /// Extensions are lost until then.
+    pub deaf_until: Instant,
     /// The lake says that we are misconfigured until then.
     pub denied_until: Instant,
     /// What each worker was told: acceptances and stored letters.

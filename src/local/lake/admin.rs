@@ -10,9 +10,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Lake, report::EventQuery};
-use crate::local::{
-    DiskError, Faults, chain,
-    serve::{self, Answer, Hangup, Read},
+use crate::{
+    failure::chain,
+    local::{
+        DiskError, Faults,
+        serve::{self, Answer, Hangup, Read},
+    },
 };
 
 /// A request body here is a small object.

@@ -249,8 +249,8 @@ fn put(lake: &Lake, body: &[u8], channel: &ChannelArn) -> Result<Vec<u8>, Refusa
         put.audit_events.into_iter().map(|entry| (entry.id, entry.event_data)).unzip();
     let Sorted { rows, outcome } = sort(&mut lake.state(), &ids, data, checked, channel);
     lake.state().store.append(rows).map_err(|error| {
-        tracing::error!(error = %crate::local::chain(&error), "events were not stored");
-        refuse("InternalFailure", crate::local::chain(&error))
+        tracing::error!(error = %crate::failure::chain(&error), "events were not stored");
+        refuse("InternalFailure", crate::failure::chain(&error))
     })?;
     Ok(serve::to_json(&outcome))
 }

@@ -85,7 +85,7 @@ impl Fault {
 
 impl From<crate::local::DiskError> for Fault {
     fn from(error: crate::local::DiskError) -> Self {
-        let message = crate::local::chain(&error);
+        let message = crate::failure::chain(&error);
         tracing::error!(error = %message, "a queue's state was not kept");
         Self::new(Code::InternalFailure, message)
     }

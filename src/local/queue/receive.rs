@@ -99,9 +99,8 @@ async fn wait_for(
 ) -> Result<Result<Vec<Delivery>, Fault>, Hangup> {
     let deadline = Instant::now() + wanted.wait;
     loop {
-        // Registered before looking, or what arrives between the look and the wait would wake nobody.
-        let mut arrival = std::pin::pin!(arrived.notified());
-        arrival.as_mut().enable();
+        // Asked for before looking: a wake-up between the look and the wait is kept for this poll or the next.
+        let arrival = arrived.notified();
         let Wanted { queue, max, visibility, .. } = wanted.clone();
         let looked = queues.run(move |queues| {
             let mut store = queues.store();
@@ -161,4 +160,73 @@ fn names(wanted: &str, name: &str) -> bool {
         prefix.is_empty() || name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
     });
     wanted == "All" || wanted == name || by_prefix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::{LocalOptions, queue::operations};
+
+    const URL: &str = "http://127.0.0.1:1/000000000000/events";
+
+    fn queues() -> Arc<Queues> {
+        Arc::new(Queues::open(&LocalOptions::default(), "http://127.0.0.1:1".to_owned(), None).unwrap())
+    }
+
+    fn call(queues: &Queues, operation: &str, request: serde_json::Value) -> serde_json::Value {
+        let mut request = request;
+        request["QueueUrl"] = URL.into();
+        let answer = operations::answer(queues, operation, request.to_string().as_bytes()).unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    }
+
+    /// Polls for one message; tells how many came, and after how long.
+    async fn poll(queues: &Arc<Queues>, visibility: u64) -> (usize, Duration) {
+        let start = Instant::now();
+        let request = serde_json::json!({
+            "QueueUrl": URL, "WaitTimeSeconds": 20, "VisibilityTimeout": visibility, "MaxNumberOfMessages": 1
+        });
+        let body = request.to_string();
+        let answer = receive(queues, body.as_bytes(), &CancellationToken::new()).await.unwrap().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        (answer["Messages"].as_array().map_or(0, Vec::len), start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_poll_that_waits_is_woken_at_once_by_what_is_sent() {
+        let queues = queues();
+        let send = async {
+            let entries =
+                serde_json::json!([{"Id": "1", "MessageBody": "a"}, {"Id": "2", "MessageBody": "b"}]);
+            call(&queues, "SendMessageBatch", serde_json::json!({ "Entries": entries }));
+        };
+        // Polled in this order: both wait when the batch is sent, and the third finds nothing left.
+        let (first, second, third, ()) =
+            tokio::join!(poll(&queues, 600), poll(&queues, 600), poll(&queues, 600), send);
+        assert_eq!((first, second), ((1, Duration::ZERO), (1, Duration::ZERO)));
+        assert_eq!(third, (0, Duration::from_secs(20)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_gets_what_becomes_visible_while_it_waits_when_it_does() {
+        let queues = queues();
+        call(&queues, "SendMessage", serde_json::json!({"MessageBody": "a", "DelaySeconds": 3}));
+        let (count, waited) = poll(&queues, 4).await;
+        assert_eq!((count, waited.as_secs()), (1, 3));
+        let (count, waited) = poll(&queues, 600).await;
+        assert_eq!((count, waited.as_secs()), (1, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_learns_of_a_timeout_that_is_shortened_while_it_waits() {
+        let queues = queues();
+        call(&queues, "SendMessage", serde_json::json!({"MessageBody": "a"}));
+        let taken = queues.store().receive("events", 1, Duration::from_mins(10)).unwrap();
+        let shorten = async {
+            let change = serde_json::json!({"ReceiptHandle": taken[0].handle, "VisibilityTimeout": 5});
+            call(&queues, "ChangeMessageVisibility", change);
+        };
+        let ((count, waited), ()) = tokio::join!(poll(&queues, 600), shorten);
+        assert_eq!((count, waited.as_secs()), (1, 5));
+    }
 }

@@ -37,7 +37,7 @@ fn make_environment() -> PathBuf {
         fs::remove_dir_all(&folder).expect("an unfinished environment can be removed");
     }
     let cure =
-        "these tests need Python 3.9 or newer with its venv module (Debian: apt-get install python3-venv)";
+        "these tests need Python 3.10 or newer with its venv module (Debian: apt-get install python3-venv)";
     let made = std::process::Command::new("python3").args(["-m", "venv"]).arg(&folder).output();
     succeeded(&made.unwrap_or_else(|error| panic!("could not run python3 ({error}); {cure}")), cure);
     let cure = "these tests need boto3 and awscli from PyPI; check the network, or pip's index settings";
