@@ -150,17 +150,14 @@ async fn a_lake_that_is_gone_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn access_that_is_denied_pauses_and_says_the_cure() {
-    refused_then_cured(
-        "AccessDeniedException",
-        "check that the role may call cloudtrail-data:PutAuditEvents",
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_channel_that_is_not_found_pauses_and_says_the_cure() {
-    refused_then_cured("ChannelNotFound", "check channel_arn").await;
+async fn a_refusal_for_our_mistake_pauses_and_names_the_cure() {
+    tokio::join!(
+        refused_then_cured(
+            "AccessDeniedException",
+            "check that the role may call cloudtrail-data:PutAuditEvents"
+        ),
+        refused_then_cured("ChannelNotFound", "check channel_arn"),
+    );
 }
 
 async fn refused_then_cured(code: &str, cure: &str) {

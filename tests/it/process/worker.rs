@@ -22,6 +22,18 @@ use super::scrape::Scrape;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The longest wait for anything: long enough for a busy machine, short enough to be noticed.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Parts of the events that tests send.
+const PAYLOAD: &[&str] = &[
+    "nus/",
+    "a-bucket",
+    "xxxxxxxx",
+    "yyyyyyyy",
+    "alice",
+    "AROA",
+    "because because",
+    "no JSON, number",
+    "hello",
+];
 const LAST_LINES: usize = 15;
 
 /// Settings that let tests be short: as quick as the bounds of the configuration allow.
@@ -34,6 +46,8 @@ const QUICK: &[(&str, &str)] = &[
     ("TRIBUTARY_SERVICE_DRAIN_TIMEOUT", "9s"),
     ("TRIBUTARY_SERVICE_LISTEN", "127.0.0.1:0"),
     ("TRIBUTARY_LOG_FORMAT", "json"),
+    // More lines, in none of which a payload may be.
+    ("TRIBUTARY_LOG_FILTER", "info,tributary=debug"),
 ];
 
 /// A running `tributary run`. Dropped, it is killed.
@@ -95,6 +109,14 @@ impl Worker {
     pub(crate) fn lines(&self) -> Vec<Value> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|_| line.clone().into())).collect()
+    }
+
+    fn assert_no_payload_in_log(&self) {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in lines.iter() {
+            let found = PAYLOAD.iter().find(|part| line.contains(**part));
+            assert!(found.is_none(), "payload in a log line: {line}");
+        }
     }
 
     fn last_lines(&self) -> String {
@@ -197,6 +219,7 @@ impl Worker {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("stderr was read");
         }
+        self.assert_no_payload_in_log();
         Ended { code: status.code(), took, log: self.last_lines() }
     }
 }
