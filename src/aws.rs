@@ -115,11 +115,17 @@ pub struct Aws {
     lake_url: Option<String>,
 }
 
+impl From<SdkConfig> for Aws {
+    /// As a configuration of the SDK says that somebody else has loaded.
+    fn from(config: SdkConfig) -> Self {
+        Self { config, sqs_url: None, lake_url: None }
+    }
+}
+
 impl Aws {
     /// As the environment, the profile or the task's role says.
     pub async fn from_environment() -> Self {
-        let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-        Self { config, sqs_url: None, lake_url: None }
+        aws_config::defaults(BehaviorVersion::latest()).load().await.into()
     }
 
     /// Local endpoints, which take any credentials.

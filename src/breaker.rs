@@ -110,7 +110,7 @@ mod tests {
 
     fn breaker(gate: &Arc<Gate>) -> Arc<Breaker> {
         let settings =
-            BreakerConfig { dead_letter_share: 0.5, deliveries: 20, cool_down: Duration::from_secs(60) };
+            BreakerConfig { dead_letter_share: 0.5, deliveries: 20, cool_down: Duration::from_mins(1) };
         Breaker::new(settings, gate.clone())
     }
 
@@ -143,7 +143,7 @@ mod tests {
             () = breaker.run() => {}
             () = gate.cured(&Cause::Breaker) => {}
         }
-        assert!(waited.elapsed() >= Duration::from_secs(60));
+        assert!(waited.elapsed() >= Duration::from_mins(1));
         breaker.saw_bad();
         assert!(!gate.is_closed_by(&Cause::Breaker));
         breaker.saw_bad();

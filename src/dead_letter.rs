@@ -102,7 +102,9 @@ impl DeadLetters {
             if rejected.recv_many(&mut arrived, LETTERS_MAX).await == 0 {
                 return;
             }
-            arrived.iter().for_each(|_| self.breaker.saw_bad());
+            for _ in &arrived {
+                self.breaker.saw_bad();
+            }
             let postings = arrived.into_iter().map(Posting::new).collect();
             // Dropping the unfinished work returns it.
             give_up.run_until_cancelled(self.store_all(postings)).await;

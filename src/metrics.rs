@@ -138,7 +138,7 @@ registry! {
         messages_returned: Counter = "tributary_messages_returned_total",
         /// Bytes of messages received and not yet settled.
         in_flight_bytes: Gauge = "tributary_in_flight_bytes",
-        /// The most that tributary_in_flight_bytes may be: flow.max_in_flight_bytes.
+        /// The most that is taken in flight at once, in bytes, by configuration.
         in_flight_bytes_max: Gauge = "tributary_in_flight_bytes_max",
         /// Polls in flight that the source is worth now.
         receivers: Gauge = "tributary_receivers",
@@ -148,7 +148,7 @@ registry! {
         letters_too_large: Counter = "tributary_letters_too_large_total",
         /// Ids that the ledger remembers.
         ledger_entries: Gauge = "tributary_ledger_entries",
-        /// Settled ids that were forgotten before dedupe.window ended, because there were more than dedupe.entries_max.
+        /// Settled ids that were forgotten before dedupe.window ended, because there were too many.
         ledger_evicted: Counter = "tributary_ledger_evicted_total",
         /// Deliveries that were returned unfinished: late, given up, or lost by a bug.
         receipts_dropped: Counter = "tributary_receipts_dropped_total",
@@ -236,9 +236,9 @@ impl Metrics {
         let handle = recorder.handle();
         let recorder = Arc::new(recorder);
         let process = Process::register(&recorder);
-        Reason::ALL
-            .iter()
-            .for_each(|reason| process.dead_letters.by(&[("reason", reason.code())]).absolute(0));
+        for reason in Reason::ALL {
+            process.dead_letters.by(&[("reason", reason.code())]).absolute(0);
+        }
         let build = [Label::new("version", env!("CARGO_PKG_VERSION"))];
         Gauge::register(&recorder, "tributary_build_info", "The version that runs.", &build).set(1.0);
         Ok(Arc::new(Self { process, recorder, handle, laws: Mutex::default() }))
@@ -247,7 +247,9 @@ impl Metrics {
     /// The metrics of one destination.
     pub fn lane(&self, destination: &str) -> LaneMetrics {
         let lane = LaneMetrics::register(&self.recorder, destination);
-        OUTCOMES.iter().for_each(|outcome| lane.put_requests.by(&[("outcome", outcome)]).absolute(0));
+        for outcome in OUTCOMES {
+            lane.put_requests.by(&[("outcome", outcome)]).absolute(0);
+        }
         lane
     }
 

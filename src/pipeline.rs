@@ -25,9 +25,12 @@ use crate::{
     map::map,
     metrics::Metrics,
     publish::{Destination, Lane, LaneSettings},
-    receive::{Delivery, Message, Origin, Source, intake::Intake, intake::Received},
+    receive::{
+        Delivery, Message, Origin, Source,
+        intake::{Intake, Process, Received},
+    },
     room::Room,
-    settle::{MessageReceipt, Settler},
+    settle::{MessageReceipt, Settler, ToSettler},
     tasks::joined,
     validate::validate,
 };
@@ -87,76 +90,28 @@ pub struct Shutdown {
 
 impl Pipeline {
     /// Runs until `stop` and everything taken in is settled. Each loop ends when the one before it has ended.
-    pub async fn run(self, shutdown: Shutdown) {
+    pub async fn run(mut self, shutdown: Shutdown) {
         let (to_settler, settlements) = mpsc::unbounded_channel();
         let (to_dead_letters, rejected) = mpsc::unbounded_channel();
         let (to_waiting, held) = mpsc::unbounded_channel();
         let room = Room::new(self.max_in_flight_bytes);
         let breaker = Breaker::new(self.breaker.clone(), self.gate.clone());
         let dedupe = Arc::new(Dedupe::new(self.ledger.clone(), self.lease, self.gate.clone()));
-        let settler = Settler {
-            source: self.source.clone(),
-            ledger: self.ledger.clone(),
-            breaker: breaker.clone(),
-            metrics: self.metrics.clone(),
-        };
-        let letters = DeadLetters {
-            letters: self.letters.clone(),
-            gate: self.gate.clone(),
-            breaker: breaker.clone(),
-            metrics: self.metrics.clone(),
-        };
 
         let mut loops = JoinSet::new();
-        let mut to_lanes = Vec::new();
-        for parts in self.lanes {
-            let (to_lane, ready) = mpsc::unbounded_channel();
-            let metrics = self.metrics.lane(&parts.settings.name);
-            let flow = self.metrics.flow(&parts.settings.name, metrics.end_to_end_seconds.clone());
-            to_lanes.push(ToLane { flow, to_lane, account: parts.account, oversize: parts.oversize });
-            let lane = Lane::new(
-                parts.settings,
-                parts.destination,
-                to_dead_letters.clone(),
-                self.gate.clone(),
-                shutdown.stop.clone(),
-                metrics,
-            );
-            loops.spawn(Arc::new(lane).run(ready, shutdown.give_up.clone()));
-        }
         let stages = Arc::new(Stages {
             dedupe: dedupe.clone(),
-            lanes: to_lanes,
+            lanes: self.start_lanes(&mut loops, &to_dead_letters, &shutdown),
             rejected_early: self.metrics.flow(NO_DESTINATION, Histogram::noop()),
             to_dead_letters,
             format: self.format,
         });
-        let intake = Intake {
-            source: self.source.clone(),
-            room: room.clone(),
-            gate: self.gate.clone(),
-            to_settler,
-            process: {
-                let stages = stages.clone();
-                Arc::new(move |received| {
-                    let (stages, to_waiting) = (stages.clone(), to_waiting.clone());
-                    Box::pin(async move {
-                        for delivery in stages.process(received).await {
-                            // The waiting room outlives intake; after giving up, dropping returns the delivery.
-                            drop(to_waiting.send(delivery));
-                        }
-                    })
-                })
-            },
-            receivers_max: self.receivers_max,
-            metrics: self.metrics.clone(),
-        };
-        loops.spawn(intake.run(shutdown.stop.clone()));
+        let intake = self.intake(room.clone(), to_settler, stages.clone().process(to_waiting));
+        loops.spawn(intake.run(shutdown.stop));
         loops.spawn(stages.wait(held, shutdown.give_up.clone()));
-        loops.spawn(letters.run(rejected, shutdown.give_up.clone()));
-        loops.spawn(settler.run(settlements));
+        loops.spawn(self.dead_letters(&breaker).run(rejected, shutdown.give_up));
+        loops.spawn(self.settler(&breaker).run(settlements));
 
-        let observe = observe(&self.metrics, &room, &self.gate, &*self.ledger);
         let all_ended = async {
             while let Some(ended) = loops.join_next().await {
                 joined(Some(ended));
@@ -168,7 +123,57 @@ impl Pipeline {
             () = dedupe.keep_alive() => {}
             () = breaker.run() => {}
             () = self.gate.run() => {}
-            () = observe => {}
+            () = observe(&self.metrics, &room, &self.gate, &*self.ledger) => {}
+        }
+    }
+
+    /// Stages 8 and 9, once for each destination.
+    fn start_lanes(
+        &mut self,
+        loops: &mut JoinSet<()>,
+        to_dead_letters: &mpsc::UnboundedSender<Delivery<Rejection>>,
+        shutdown: &Shutdown,
+    ) -> Vec<ToLane> {
+        let mut to_lanes = Vec::new();
+        for LaneParts { settings, destination, account, oversize } in std::mem::take(&mut self.lanes) {
+            let (sender, ready) = mpsc::unbounded_channel();
+            let metrics = self.metrics.lane(&settings.name);
+            let flow = self.metrics.flow(&settings.name, metrics.end_to_end_seconds.clone());
+            to_lanes.push(ToLane { flow, sender, account, oversize });
+            let (rejected, gate, stop) = (to_dead_letters.clone(), self.gate.clone(), shutdown.stop.clone());
+            let lane = Lane::new(settings, destination, rejected, gate, stop, metrics);
+            loops.spawn(Arc::new(lane).run(ready, shutdown.give_up.clone()));
+        }
+        to_lanes
+    }
+
+    fn intake(&self, room: Arc<Room>, to_settler: ToSettler, process: Process) -> Intake {
+        Intake {
+            source: self.source.clone(),
+            room,
+            gate: self.gate.clone(),
+            to_settler,
+            process,
+            receivers_max: self.receivers_max,
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    fn dead_letters(&self, breaker: &Arc<Breaker>) -> DeadLetters {
+        DeadLetters {
+            letters: self.letters.clone(),
+            gate: self.gate.clone(),
+            breaker: breaker.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    fn settler(&self, breaker: &Arc<Breaker>) -> Settler {
+        Settler {
+            source: self.source.clone(),
+            ledger: self.ledger.clone(),
+            breaker: breaker.clone(),
+            metrics: self.metrics.clone(),
         }
     }
 }
@@ -176,7 +181,7 @@ impl Pipeline {
 /// The way to one lane.
 struct ToLane {
     flow: Arc<Flow>,
-    to_lane: mpsc::UnboundedSender<Delivery<ReadyEvent>>,
+    sender: mpsc::UnboundedSender<Delivery<ReadyEvent>>,
     account: String,
     oversize: Oversize,
 }
@@ -192,23 +197,31 @@ struct Stages {
 }
 
 impl Stages {
-    /// Takes messages apart, claims their events and sends each on its way. Returns those in other hands.
-    async fn process(&self, received: Received) -> Vec<Delivery<Candidate>> {
-        let candidates =
-            received.into_iter().flat_map(|(message, receipt)| self.candidates(message, receipt)).collect();
-        self.proceed(self.dedupe.claim(candidates).await)
+    /// Takes messages apart, claims their events and sends each on its way; those in other hands wait.
+    fn process(self: Arc<Self>, to_waiting: mpsc::UnboundedSender<Delivery<Candidate>>) -> Process {
+        Arc::new(move |received: Received| {
+            let (stages, to_waiting) = (self.clone(), to_waiting.clone());
+            Box::pin(async move {
+                let candidates =
+                    received.into_iter().flat_map(|(message, receipt)| stages.candidates(&message, receipt));
+                for delivery in stages.proceed(stages.dedupe.claim(candidates.collect()).await) {
+                    // The waiting room outlives intake; after giving up, dropping returns the delivery.
+                    drop(to_waiting.send(delivery));
+                }
+            })
+        })
     }
 
     /// Stages 2 and 3: one candidate for each event and destination.
-    fn candidates(&self, message: Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
-        let decoded = match plain_body(&message) {
+    fn candidates(&self, message: &Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
+        let decoded = match plain_body(message) {
             Ok(body) => decode(body),
             Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
         };
         receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
         let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
         for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
-            let origin = origin(&message, position, &original);
+            let origin = origin(message, position, &original);
             let mut candidate = |event, flow: &Arc<Flow>| {
                 let event = Candidate::new(event, &origin);
                 candidates.push(Delivery { event, origin: origin.clone(), receipt: receipt.share(flow) });
@@ -216,7 +229,9 @@ impl Stages {
             match event.and_then(|raw| identify(raw, self.format)) {
                 Ok(event) => {
                     if let Some((last, others)) = self.lanes.split_last() {
-                        others.iter().for_each(|lane| candidate(Ok(event.clone()), &lane.flow));
+                        for lane in others {
+                            candidate(Ok(event.clone()), &lane.flow);
+                        }
                         candidate(Ok(event), &last.flow);
                     }
                 }
@@ -236,7 +251,7 @@ impl Stages {
             };
             match ready(&delivery.event, lane) {
                 // A lane outlives the stages before it; if it does not, dropping returns the delivery.
-                Ok(event) => drop(lane.to_lane.send(delivery.map(|_| event))),
+                Ok(event) => drop(lane.sender.send(delivery.map(|_| event))),
                 Err(rejection) => self.reject(delivery.map(|_| rejection)),
             }
         }

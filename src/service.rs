@@ -99,7 +99,7 @@ impl Service {
         shutdown.stop.cancel();
         let give_back_time = GIVE_BACK_TIME.min(self.drain_timeout / 3);
         tokio::select! {
-            ended = timeout(self.drain_timeout - give_back_time, worker.join_next()) => {
+            ended = timeout(self.drain_timeout.saturating_sub(give_back_time), worker.join_next()) => {
                 if let Ok(ended) = ended {
                     joined(ended);
                     return Drained::Everything;

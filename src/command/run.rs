@@ -19,7 +19,9 @@ use crate::{
 pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let (config, warnings) = Config::load(args.file.config.as_deref(), process_environment())?;
     log::start(&config.log).map_err(CommandError::Usage)?;
-    warnings.iter().for_each(|warning| warn!("{warning}"));
+    for warning in &warnings {
+        warn!("{warning}");
+    }
 
     let service = Service::new(&config, &Aws::from_environment().await).map_err(CommandError::failed)?;
     let listener = health::listen(config.service.listen).await.map_err(|source| {

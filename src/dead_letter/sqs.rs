@@ -5,7 +5,7 @@
 //! tells dedupe that an operator wants it tried again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::atomic::{AtomicUsize, Ordering},
     time::SystemTime,
 };
@@ -16,12 +16,13 @@ use aws_sdk_sqs::{
     types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{DeadLetter, Letter, StoreError};
 use crate::{
-    aws::{Aws, failure},
+    aws::{Aws, Reached, failure},
     config::{DeadLetterConfig, is_fifo},
     failure::CallError,
     limits,
@@ -32,8 +33,10 @@ use crate::{
 pub const LETTER_ATTRIBUTE: &str = "tributary.letter";
 /// Holds the reason code, for filters.
 pub const REASON_ATTRIBUTE: &str = "tributary.reason";
-/// `base64` where the body could not be carried as it is.
+/// `base64` where the body could not be carried as it is; `empty` where there is none, and SQS wants one.
 pub const ENCODING_ATTRIBUTE: &str = "tributary.encoding";
+/// Stands for a body without a byte, where the encoding is `empty`.
+const EMPTY_BODY: &str = "(empty)";
 /// Says that every attribute is text; counts towards the size.
 const STRING_TYPE: &str = "String";
 /// The shortest that a sentence is cut to before a letter counts as too large.
@@ -87,9 +90,15 @@ impl SqsDeadLetters {
         let name = QueueAttributeName::MaximumMessageSize;
         let call =
             self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone());
-        let answer = call.send().await.ok().and_then(|answer| answer.attributes);
-        let bytes = answer.and_then(|attributes| attributes.get(&name)?.parse().ok());
-        let bytes = bytes.unwrap_or(limits::SQS_BYTES_MAX);
+        let said = match call.send().await {
+            Ok(answer) => answer.attributes.and_then(|attributes| attributes.get(&name)?.parse().ok()),
+            // The moment's fault: a lower limit may be learnt by the next letter.
+            Err(error) if !matches!(failure(&error).reached, Reached::Answer(400..500)) => {
+                return limits::SQS_BYTES_MAX;
+            }
+            Err(_) => None,
+        };
+        let bytes = said.unwrap_or(limits::SQS_BYTES_MAX);
         self.bytes_max.store(bytes, Ordering::Relaxed);
         bytes
     }
@@ -107,11 +116,10 @@ impl SqsDeadLetters {
         };
         match answer {
             Ok(answer) => {
-                let stored: HashMap<_, _> =
-                    answer.successful.into_iter().map(|entry| (entry.id, ())).collect();
+                let stored: HashSet<_> = answer.successful.into_iter().map(|entry| entry.id).collect();
                 let mut failed: HashMap<_, _> = answer.failed.into_iter().map(of_entry).collect();
                 let result = |at: &usize| match failed.remove(&at.to_string()) {
-                    None if stored.contains_key(&at.to_string()) => Ok(()),
+                    None if stored.contains(&at.to_string()) => Ok(()),
                     None => Err(StoreError::Call(CallError::transient(
                         "unmentioned",
                         "the answer omits this letter",
@@ -197,11 +205,15 @@ impl Posted {
             program: concat!("tributary/", env!("CARGO_PKG_VERSION")),
         };
         // Words are plain strings and numbers, which always serialise.
-        let words = serde_json::to_string(&words).unwrap_or_default();
+        let words = carried(serde_json::to_string(&words).unwrap_or_default());
         let mut attributes =
             vec![(LETTER_ATTRIBUTE, words), (REASON_ATTRIBUTE, letter.reason.code().to_owned())];
         let body = match std::str::from_utf8(&letter.original) {
-            Ok(text) if !text.is_empty() && text.chars().all(is_carried) => text.to_owned(),
+            Ok("") => {
+                attributes.push((ENCODING_ATTRIBUTE, "empty".to_owned()));
+                EMPTY_BODY.to_owned()
+            }
+            Ok(text) if text.chars().all(is_carried) => text.to_owned(),
             _ => {
                 attributes.push((ENCODING_ATTRIBUTE, "base64".to_owned()));
                 STANDARD.encode(&letter.original)
@@ -229,10 +241,10 @@ impl Posted {
             entry = entry.message_attributes(*name, value);
         }
         if is_fifo {
-            // Letters are in no order among themselves; each is sent once, whatever its content.
-            entry = entry
-                .message_group_id("tributary")
-                .message_deduplication_id(uuid::Uuid::new_v4().to_string());
+            // Letters are in no order among themselves, and none waits for another in its group; each is sent
+            // once, whatever its content.
+            let unique = uuid::Uuid::new_v4().to_string();
+            entry = entry.message_group_id(&unique).message_deduplication_id(unique);
         }
         entry.build()
     }
@@ -240,6 +252,30 @@ impl Posted {
 
 fn all(batch: &[(usize, Posted)], error: &CallError) -> Vec<(usize, Result<(), StoreError>)> {
     batch.iter().map(|(at, _)| (*at, Err(StoreError::Call(error.clone())))).collect()
+}
+
+/// The bytes that a letter's body stands for, and whether they are base64 still. Only what [`Posted`] writes for
+/// nothing is read as nothing: whatever else a producer claims, its body is kept.
+pub(crate) fn decoded(body: String, encoding: Option<&str>) -> (Bytes, bool) {
+    match encoding {
+        Some("empty") if body == EMPTY_BODY => (Bytes::new(), false),
+        _ => (Bytes::from(body), encoding == Some("base64")),
+    }
+}
+
+/// JSON with escapes for what JSON allows and SQS does not carry: U+FFFE and U+FFFF, in strings alone.
+fn carried(json: String) -> String {
+    if json.chars().all(is_carried) {
+        return json;
+    }
+    let escaped = |text: String, character| {
+        if is_carried(character) {
+            text + character.encode_utf8(&mut [0; 4])
+        } else {
+            text + &format!("\\u{:04x}", u32::from(character))
+        }
+    };
+    json.chars().fold(String::with_capacity(json.len()), escaped)
 }
 
 /// The characters that SQS carries: `#x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF`.

@@ -35,8 +35,10 @@ pub struct MemoryLedger {
 struct State {
     open: HashMap<Digest128, Open>,
     settled: HashMap<Digest128, Settled>,
-    /// In the order of settling, which is the order of forgetting.
+    /// In the order of settling, which is the order of forgetting. A key that was settled again stands here twice.
     order: VecDeque<(Instant, Digest128)>,
+    /// How many were taken from the front of `order`: the number of the one that stands there now.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -48,6 +50,9 @@ struct Open {
 #[derive(Debug)]
 struct Settled {
     content: Digest128,
+    /// Its number in `order`: what was settled again since is not forgotten with its first settlement. Costs no
+    /// memory, because it lies in what the alignment of `content` leaves unused.
+    number: u64,
     /// `None`: published. The lake's own name for it is not kept here; it would double the size.
     dead_lettered: Option<Reason>,
 }
@@ -148,7 +153,8 @@ impl State {
             Final::DeadLettered { reason } => Some(*reason),
         };
         let content = first_half(&committed.claim.content_hash);
-        self.settled.insert(key, Settled { content, dead_lettered });
+        let number = self.forgotten + self.order.len() as u64;
+        self.settled.insert(key, Settled { content, number, dead_lettered });
         self.order.push_back((now, key));
         Ok(())
     }
@@ -166,11 +172,12 @@ impl State {
         too_many as u64
     }
 
-    /// A key that was settled twice (a redriven letter) has two entries in the order and is forgotten with the
-    /// first: early, which costs no more than a duplicate.
     fn forget_oldest(&mut self) {
         if let Some((_, key)) = self.order.pop_front() {
-            self.settled.remove(&key);
+            if self.settled.get(&key).is_some_and(|settled| settled.number == self.forgotten) {
+                self.settled.remove(&key);
+            }
+            self.forgotten += 1;
         }
     }
 }

@@ -99,13 +99,11 @@ impl Dedupe {
             return Vec::new();
         }
         let wishes: Vec<_> = candidates.iter().map(|delivery| self.wish(delivery)).collect();
-        match self.call(&wishes).await {
-            Ok(answers) => candidates.into_iter().zip(wishes.into_iter().zip(answers)).collect(),
-            Err(_) => {
-                sorted.held.extend(candidates);
-                Vec::new()
-            }
-        }
+        let Ok(answers) = self.call(&wishes).await else {
+            sorted.held.extend(candidates);
+            return Vec::new();
+        };
+        candidates.into_iter().zip(wishes.into_iter().zip(answers)).collect()
     }
 
     async fn call(&self, wishes: &[Claiming]) -> Result<Vec<Claim>, CallError> {

@@ -18,7 +18,6 @@ use aws_sdk_sqs::{
     Client,
     types::{Message as SqsMessage, MessageSystemAttributeName as Attribute},
 };
-use bytes::Bytes;
 use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
@@ -27,7 +26,7 @@ use super::{Deadline, Handle, Message, Source};
 use crate::{
     aws::{Aws, Failure, failure},
     config::{SourceConfig, is_fifo},
-    dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE},
+    dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, decoded},
     failure::CallError,
     intervals::jittered,
     limits,
@@ -134,12 +133,13 @@ impl SqsSource {
         }
         let deadline = Deadline::new(now + self.visibility);
         let delivery = self.held.add(&message_id, receipt_handle, &deadline, now, self.visibility);
+        let encoding =
+            message_attributes.get(ENCODING_ATTRIBUTE).and_then(|encoding| encoding.string_value());
+        let (body, is_base64) = decoded(body, encoding);
         Some(Message {
             handle: Handle { message_id, delivery },
-            body: Bytes::from(body),
-            is_base64: message_attributes
-                .get(ENCODING_ATTRIBUTE)
-                .is_some_and(|encoding| encoding.string_value() == Some("base64")),
+            body,
+            is_base64,
             attempt: attribute(&attributes, &Attribute::ApproximateReceiveCount).unwrap_or(1),
             sent_at: attribute(&attributes, &Attribute::SentTimestamp)
                 .map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
@@ -185,12 +185,13 @@ impl SqsSource {
 impl Source for SqsSource {
     async fn receive(&self) -> Result<Vec<Message>, CallError> {
         let seconds = |duration: Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
+        let messages_max = i32::try_from(limits::SQS_BATCH_MAX).unwrap_or(i32::MAX);
         // Visibility counts from the moment in which the service hands the messages out, which is after this.
         let answer = self
             .client
             .receive_message()
             .queue_url(&self.queue_url)
-            .max_number_of_messages(limits::SQS_BATCH_MAX as i32)
+            .max_number_of_messages(messages_max)
             .wait_time_seconds(seconds(self.wait))
             .visibility_timeout(seconds(self.visibility))
             .message_system_attribute_names(Attribute::ApproximateReceiveCount)

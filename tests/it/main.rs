@@ -12,5 +12,6 @@ mod local_queue;
 mod mapping;
 mod process;
 mod real_records;
+mod seams;
 mod support;
 mod wire_form;

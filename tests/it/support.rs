@@ -1,4 +1,8 @@
 //! What the tests share.
 
+pub(crate) mod child;
 pub(crate) mod local;
+pub(crate) mod node;
 pub(crate) mod python;
+pub(crate) mod queues;
+pub(crate) mod scripted;

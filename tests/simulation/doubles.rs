@@ -20,12 +20,12 @@ use super::world::{VISIBILITY, World};
 
 /// A worker's hands in the world.
 #[derive(Clone)]
-pub struct Hands {
-    pub world: World,
-    pub worker: u32,
-    pub metrics: Arc<Metrics>,
+pub(crate) struct Hands {
+    pub(crate) world: World,
+    pub(crate) worker: u32,
+    pub(crate) metrics: Arc<Metrics>,
     /// The real ledger, shared by all workers, behind calls that may fail.
-    pub ledger: Arc<MemoryLedger>,
+    pub(crate) ledger: Arc<MemoryLedger>,
 }
 
 impl Hands {
@@ -200,9 +200,9 @@ impl Ledger for Hands {
 }
 
 /// One lake of the world.
-pub struct Lake {
-    pub hands: Hands,
-    pub name: String,
+pub(crate) struct Lake {
+    pub(crate) hands: Hands,
+    pub(crate) name: String,
 }
 
 #[async_trait]

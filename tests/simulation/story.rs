@@ -26,11 +26,12 @@ use super::{
 /// Longer than any put of the world takes.
 const PUT_TIMEOUT: Duration = Duration::from_secs(15);
 /// After this long the faults end, and everything must come to its end.
-const FAULTS_END: Duration = Duration::from_secs(900);
+const FAULTS_END: Duration = Duration::from_mins(15);
 
 /// What may happen.
+#[expect(clippy::struct_excessive_bools, reason = "a list of what may happen")]
 #[derive(Clone)]
-pub struct Story {
+pub(crate) struct Story {
     seed: u64,
     faults: f64,
     crashes: bool,
@@ -41,43 +42,43 @@ pub struct Story {
 }
 
 /// What did happen.
-pub struct Told {
-    pub messages: usize,
-    pub crashes: u32,
+pub(crate) struct Told {
+    pub(crate) messages: usize,
+    pub(crate) crashes: u32,
 }
 
 impl Story {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed, faults: 0.0, crashes: false, groups: false, outage: false, deaf: false, destinations: 1 }
     }
 
-    pub fn with_faults(self, faults: f64) -> Self {
+    pub(crate) fn with_faults(self, faults: f64) -> Self {
         Self { faults, ..self }
     }
 
-    pub fn with_crashes(self) -> Self {
+    pub(crate) fn with_crashes(self) -> Self {
         Self { crashes: true, ..self }
     }
 
-    pub fn in_groups(self) -> Self {
+    pub(crate) fn in_groups(self) -> Self {
         Self { groups: true, ..self }
     }
 
-    pub fn to_two_destinations(self) -> Self {
+    pub(crate) fn with_two_destinations(self) -> Self {
         Self { destinations: 2, ..self }
     }
 
     /// Heartbeats are lost while the lake is gone: everything in hand becomes somebody else's.
-    pub fn with_lost_heartbeats(self) -> Self {
+    pub(crate) fn with_lost_heartbeats(self) -> Self {
         Self { deaf: true, ..self }
     }
 
-    pub fn with_outage(self) -> Self {
+    pub(crate) fn with_outage(self) -> Self {
         Self { outage: true, ..self }
     }
 }
 
-pub fn tell(story: Story) -> Told {
+pub(crate) fn tell(story: Story) -> Told {
     fastrand::seed(story.seed);
     println!("seed {}", story.seed);
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
@@ -86,6 +87,7 @@ pub fn tell(story: Story) -> Told {
 
 async fn run(story: Story) -> Told {
     let seed = story.seed;
+    let variant = variant_of(seed);
     let mut rng = Rng::with_seed(seed);
     let queue = queue(&story, &mut rng);
     let messages = queue.len();
@@ -103,7 +105,7 @@ async fn run(story: Story) -> Told {
         first_seen: BTreeMap::new(),
         destinations,
         faults: story.faults,
-        slow_put: Duration::from_millis([0, 50, 9_000][seed as usize % 3]),
+        slow_put: Duration::from_millis([0, 50, 9_000][variant % 3]),
         gone_until: started + Duration::from_secs(if story.outage { 60 + seed % 200 } else { 0 }),
         deaf_until: started + Duration::from_secs(if story.deaf { 600 } else { 0 }),
         denied_until: started
@@ -176,7 +178,7 @@ async fn shift(story: &Story, world: &World, ledger: &Arc<MemoryLedger>, worker:
             // A put that is given up has an unknown outcome.
             forget(&mut world.look());
         }
-        let drained = timeout(Duration::from_secs(3_600), tasks.join_next()).await;
+        let drained = timeout(Duration::from_hours(1), tasks.join_next()).await;
         drained.expect("the drain hangs").expect("one task").expect("no panic");
         check_books(&hands);
     }
@@ -205,7 +207,7 @@ fn forget(truth: &mut Truth) {
 }
 
 fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
-    let variant = seed as usize;
+    let variant = variant_of(seed);
     let lane = |name: &String| LaneParts {
         settings: LaneSettings {
             name: name.clone(),
@@ -236,6 +238,11 @@ fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
         },
         metrics: hands.metrics.clone(),
     }
+}
+
+/// Chooses among settings.
+fn variant_of(seed: u64) -> usize {
+    usize::try_from(seed).expect("a small seed")
 }
 
 fn queue(story: &Story, rng: &mut Rng) -> Vec<Queued> {

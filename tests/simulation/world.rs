@@ -11,11 +11,11 @@ use fastrand::Rng;
 use tokio::time::Instant;
 use tributary::receive::{Deadline, Handle};
 
-pub const VISIBILITY: Duration = Duration::from_secs(60);
+pub(crate) const VISIBILITY: Duration = Duration::from_mins(1);
 
 /// What an event must come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// In every lake, under this id.
     Lake(String),
     /// In the dead-letter queue.
@@ -24,78 +24,78 @@ pub enum Fate {
     Conflict(String),
 }
 
-pub struct Queued {
-    pub key: u64,
-    pub body: Bytes,
+pub(crate) struct Queued {
+    pub(crate) key: u64,
+    pub(crate) body: Bytes,
     /// The original bytes of each event, and what must become of it.
-    pub events: Vec<(Bytes, Fate)>,
-    pub group: Option<String>,
-    pub visible_at: Instant,
-    pub receive_count: u32,
-    pub handle: Option<Handle>,
+    pub(crate) events: Vec<(Bytes, Fate)>,
+    pub(crate) group: Option<String>,
+    pub(crate) visible_at: Instant,
+    pub(crate) receive_count: u32,
+    pub(crate) handle: Option<Handle>,
     /// The worker that holds it, and how it learns of extensions.
-    pub held_by: Option<(u32, Deadline)>,
+    pub(crate) held_by: Option<(u32, Deadline)>,
 }
 
 /// A row of a lake: which content came, and how often.
 #[derive(Default, Debug)]
-pub struct Row {
-    pub contents: BTreeMap<String, u32>,
+pub(crate) struct Row {
+    pub(crate) contents: BTreeMap<String, u32>,
 }
 
-pub struct Truth {
-    pub rng: Rng,
-    pub queue: Vec<Queued>,
+pub(crate) struct Truth {
+    pub(crate) rng: Rng,
+    pub(crate) queue: Vec<Queued>,
     /// By destination and id.
-    pub lakes: BTreeMap<(String, String), Row>,
+    pub(crate) lakes: BTreeMap<(String, String), Row>,
     /// Letters by original bytes and destination.
-    pub dead: BTreeMap<(Bytes, String), u32>,
+    pub(crate) dead: BTreeMap<(Bytes, String), u32>,
     /// Ids and originals of which some call's outcome was unknown to the worker.
-    pub unknown: BTreeSet<String>,
-    pub unknown_letters: BTreeSet<Bytes>,
+    pub(crate) unknown: BTreeSet<String>,
+    pub(crate) unknown_letters: BTreeSet<Bytes>,
     /// Ids in the order in which each group first reached a lake.
-    pub first_seen: BTreeMap<(String, String), Vec<u64>>,
-    pub destinations: Vec<String>,
-    pub faults: f64,
-    pub slow_put: Duration,
+    pub(crate) first_seen: BTreeMap<(String, String), Vec<u64>>,
+    pub(crate) destinations: Vec<String>,
+    pub(crate) faults: f64,
+    pub(crate) slow_put: Duration,
     /// The lake is gone until then.
-    pub gone_until: Instant,
+    pub(crate) gone_until: Instant,
     /// Extensions are lost until then.
-    pub deaf_until: Instant,
+    pub(crate) deaf_until: Instant,
     /// The lake says that we are misconfigured until then.
-    pub denied_until: Instant,
+    pub(crate) denied_until: Instant,
     /// What each worker was told: acceptances and stored letters.
-    pub told: BTreeMap<u32, (u64, u64)>,
-    pub receive_count_max: u32,
-    pub next_handle: u64,
+    pub(crate) told: BTreeMap<u32, (u64, u64)>,
+    pub(crate) receive_count_max: u32,
+    pub(crate) next_handle: u64,
 }
 
 #[derive(Clone)]
-pub struct World(Arc<Mutex<Truth>>);
+pub(crate) struct World(Arc<Mutex<Truth>>);
 
 impl World {
-    pub fn new(truth: Truth) -> Self {
+    pub(crate) fn new(truth: Truth) -> Self {
         Self(Arc::new(Mutex::new(truth)))
     }
 
-    pub fn look(&self) -> MutexGuard<'_, Truth> {
+    pub(crate) fn look(&self) -> MutexGuard<'_, Truth> {
         self.0.lock().expect("an assertion failed in a double")
     }
 
     /// Time on the wire.
-    pub async fn network(&self) {
+    pub(crate) async fn network(&self) {
         let millis = self.look().rng.u64(1..300);
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
 }
 
 impl Truth {
-    pub fn fault(&mut self) -> bool {
+    pub(crate) fn fault(&mut self) -> bool {
         self.faults > 0.0 && self.rng.f64() < self.faults
     }
 
     /// The oracle: may this message leave the queue now?
-    pub fn assert_settled(&self, message: &Queued) {
+    pub(crate) fn assert_settled(&self, message: &Queued) {
         for (original, fate) in &message.events {
             for destination in &self.destinations {
                 let in_lake = |id: &String| self.lakes.contains_key(&(destination.clone(), id.clone()));
@@ -118,7 +118,7 @@ impl Truth {
     }
 
     /// The oracle at the end: everything is where it belongs, once.
-    pub fn assert_complete(&self, fates: &[(Bytes, Fate)], seed: u64) {
+    pub(crate) fn assert_complete(&self, fates: &[(Bytes, Fate)], seed: u64) {
         for (original, fate) in fates {
             let letters =
                 |name: &str| self.dead.get(&(original.clone(), name.to_owned())).copied().unwrap_or(0);

@@ -1,6 +1,9 @@
 //! `DeleteMessageBatch` and `ChangeMessageVisibilityBatch`: in tens, several at once, every `Failed` entry read.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use aws_sdk_sqs::{
     Client,
@@ -77,16 +80,13 @@ async fn batch<T: Send + Sync>(
         if waiting.is_empty() {
             break;
         }
-        let mut failed = match call_once(&client, &queue_url, call, &waiting).await {
-            Ok(failed) => failed,
-            Err(whole) => waiting.iter().enumerate().map(|(at, _)| (at.to_string(), whole.clone())).collect(),
-        };
+        let answer = call_once(&client, &queue_url, call, &waiting).await;
         let mut again = Vec::new();
         for (at, entry) in waiting.into_iter().enumerate() {
-            match failed.remove(&at.to_string()) {
-                None => ended.push((entry, Ok(()))),
-                Some(failure) if tries < TRIES_MAX && may_pass(&failure) => again.push(entry),
-                Some(failure) => ended.push((entry, Err(failure))),
+            match outcome(&answer, at) {
+                Ok(()) => ended.push((entry, Ok(()))),
+                Err(failure) if tries < TRIES_MAX && may_pass(&failure) => again.push(entry),
+                Err(failure) => ended.push((entry, Err(failure))),
             }
         }
         waiting = again;
@@ -108,14 +108,34 @@ fn may_pass(failure: &Failure) -> bool {
     }
 }
 
-/// The entries that failed, by their position.
+/// An answer, by the entries' positions.
+struct Answer {
+    successful: HashSet<String>,
+    failed: HashMap<String, Failure>,
+}
+
+/// What the answer says about one entry. Silence is no success: the entry is tried again.
+fn outcome(answer: &Result<Answer, Failure>, at: usize) -> Result<(), Failure> {
+    let Answer { successful, failed } = answer.as_ref().map_err(Clone::clone)?;
+    let id = at.to_string();
+    match failed.get(&id) {
+        Some(failure) => Err(failure.clone()),
+        None if successful.contains(&id) => Ok(()),
+        None => Err(Failure {
+            reached: Reached::Unknown,
+            code: "unmentioned".to_owned(),
+            message: "the answer omits this entry".to_owned(),
+        }),
+    }
+}
+
 async fn call_once<T>(
     client: &Client,
     queue_url: &str,
     call: Call,
     entries: &[Entry<T>],
-) -> Result<HashMap<String, Failure>, Failure> {
-    let failed = match call {
+) -> Result<Answer, Failure> {
+    let (successful, failed) = match call {
         Call::Delete => {
             let entries = entries.iter().enumerate().map(|(at, entry)| {
                 DeleteEntry::builder().id(at.to_string()).receipt_handle(&entry.receipt_handle).build()
@@ -123,7 +143,8 @@ async fn call_once<T>(
             let entries = entries.collect::<Result<Vec<_>, _>>().map_err(not_built)?;
             let answer =
                 client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries)).send().await;
-            answer.map_err(|error| failure(&error))?.failed
+            let answer = answer.map_err(|error| failure(&error))?;
+            (answer.successful.into_iter().map(|entry| entry.id).collect(), answer.failed)
         }
         Call::ChangeVisibility => {
             let entries = entries.iter().enumerate().map(|(at, entry)| {
@@ -134,10 +155,11 @@ async fn call_once<T>(
             let entries = entries.collect::<Result<Vec<_>, _>>().map_err(not_built)?;
             let call = client.change_message_visibility_batch().queue_url(queue_url);
             let answer = call.set_entries(Some(entries)).send().await;
-            answer.map_err(|error| failure(&error))?.failed
+            let answer = answer.map_err(|error| failure(&error))?;
+            (answer.successful.into_iter().map(|entry| entry.id).collect(), answer.failed)
         }
     };
-    Ok(failed.into_iter().map(of_entry).collect())
+    Ok(Answer { successful, failed: failed.into_iter().map(of_entry).collect() })
 }
 
 /// The status is not part of an entry: `SenderFault` says which side is at fault.

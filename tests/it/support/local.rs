@@ -46,12 +46,17 @@ fn credentials() -> Credentials {
 
 /// A client of the local queue, which tries each call once.
 pub(crate) fn sqs_client(local: &Local) -> sqs::Client {
+    sqs_client_at(&local.sqs_url())
+}
+
+/// A client of any queue endpoint, which tries each call once.
+pub(crate) fn sqs_client_at(url: &str) -> sqs::Client {
     let config = sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(credentials())
         .retry_config(RetryConfig::disabled())
-        .endpoint_url(local.sqs_url())
+        .endpoint_url(url)
         .build();
     sqs::Client::from_conf(config)
 }

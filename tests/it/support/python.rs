@@ -19,17 +19,17 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A folder with `bin/python` and `bin/aws`, made if need be.
 pub(crate) async fn environment() -> PathBuf {
-    tokio::task::spawn_blocking(make_environment).await.expect("the environment was made")
+    tokio::task::spawn_blocking(|| environment_with("venv", &PACKAGES))
+        .await
+        .expect("the environment was made")
 }
 
-fn make_environment() -> PathBuf {
-    let root = target_folder().join("test-python");
-    fs::create_dir_all(&root).expect("target/ can be written");
-    let lock = File::create(root.join("lock")).expect("target/ can be written");
-    lock.lock().expect("a file under target/ can be locked");
-    let folder = root.join("venv");
+/// A virtual environment under this name with these packages (`name==version`), made if need be. Blocks.
+pub(crate) fn environment_with(name: &str, packages: &[&str]) -> PathBuf {
+    let (root, _lock) = locked_folder("test-python");
+    let folder = root.join(name);
     let done = folder.join("packages.txt");
-    let wanted = PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if fs::read_to_string(&done).is_ok_and(|present| present == wanted) {
         return folder;
     }
@@ -40,17 +40,26 @@ fn make_environment() -> PathBuf {
         "these tests need Python 3.10 or newer with its venv module (Debian: apt-get install python3-venv)";
     let made = std::process::Command::new("python3").args(["-m", "venv"]).arg(&folder).output();
     succeeded(&made.unwrap_or_else(|error| panic!("could not run python3 ({error}); {cure}")), cure);
-    let cure = "these tests need boto3 and awscli from PyPI; check the network, or pip's index settings";
+    let cure = format!("these tests need {packages:?} from PyPI; check the network, or pip's index settings");
     let pip = std::process::Command::new(folder.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(PACKAGES)
+        .args(packages)
         .output();
-    succeeded(&pip.expect("the environment has pip"), cure);
+    succeeded(&pip.expect("the environment has pip"), &cure);
     fs::write(&done, wanted).expect("target/ can be written");
     folder
 }
 
-fn succeeded(output: &Output, cure: &str) {
+/// A folder under `target/`, and a lock on it that holds until the file is dropped.
+pub(crate) fn locked_folder(name: &str) -> (PathBuf, File) {
+    let root = target_folder().join(name);
+    fs::create_dir_all(&root).expect("target/ can be written");
+    let lock = File::create(root.join("lock")).expect("target/ can be written");
+    lock.lock().expect("a file under target/ can be locked");
+    (root, lock)
+}
+
+pub(crate) fn succeeded(output: &Output, cure: &str) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{cure}\n{said}");
 }
@@ -61,13 +70,17 @@ fn target_folder() -> PathBuf {
     binary.ancestors().nth(3).expect("the test binary lies under target/").to_owned()
 }
 
+/// The path of a program of `tests/it/python`.
+pub(crate) fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python").join(name)
+}
+
 /// Runs a program of `tests/it/python` and gives back what it printed; fails with its traceback if it fails.
 ///
 /// `input` is handed over as JSON on standard input.
 pub(crate) async fn run(program: &str, input: &serde_json::Value) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python").join(program);
     let mut command = Command::new(environment().await.join("bin/python"));
-    command.arg(path);
+    command.arg(self::program(program));
     let output = finish(command, input.to_string()).await;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} failed\n{out}{err}");

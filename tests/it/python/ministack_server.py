@@ -1,0 +1,27 @@
+"""Starts ministack on a free loopback port and prints the port.
+
+Ends when standard input does, so that it never outlives the test.
+"""
+
+import os
+import socket
+import sys
+import threading
+
+
+def end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+os.environ.update(BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), LOG_LEVEL="ERROR")
+threading.Thread(target=end_with_input, daemon=True).start()
+
+from ministack.app import main  # noqa: E402 (reads the environment when it is imported)
+
+print(port, flush=True)
+sys.argv = ["ministack"]
+main()
