@@ -30,6 +30,8 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
             "could not listen on {addr} ({source}); set service.listen to a free address"
         ))
     })?;
+    // Port 0 takes any free port: the log says which.
+    let listen = listener.local_addr().unwrap_or(config.service.listen);
     let (health, metrics) = (service.health(), service.metrics.clone());
     let mut side = JoinSet::new();
     side.spawn(async move {
@@ -41,7 +43,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
         config.destinations.iter().map(|destination| destination.name.as_str()).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"), queue_url = config.source.queue_url, ?destinations,
-        listen = %config.service.listen, "started"
+        %listen, "started"
     );
 
     let mut signals = Signals::new().map_err(CommandError::failed)?;

@@ -37,13 +37,15 @@ impl OpenClaims {
         OpenClaim { claimed, of: self.clone() }
     }
 
-    /// Renews claims at half their lease. Runs until it is dropped.
+    /// Renews claims after a quarter of their lease: however late the look, more than half is always left. The
+    /// configuration lets a put take that long, and an event whose claim would end meanwhile is not sent. Runs until
+    /// it is dropped.
     pub(super) async fn keep_alive(&self, ledger: &dyn Ledger, lease: Duration) {
         loop {
             sleep(lease / 8).await;
             let due: Vec<_> = {
-                let half = Instant::now() + lease / 2;
-                self.lock().values().filter(|claimed| claimed.lease.at() < half).cloned().collect()
+                let soon = Instant::now() + lease * 3 / 4;
+                self.lock().values().filter(|claimed| claimed.lease.at() < soon).cloned().collect()
             };
             for claims in due.chunks(RENEWALS_MAX) {
                 renew(claims, ledger, lease).await;
@@ -89,5 +91,44 @@ impl Drop for OpenClaim {
 impl fmt::Debug for OpenClaim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.claimed, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dedupe::Key, dedupe::memory::MemoryLedger, event::ContentHash, receive::Deadline};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_is_kept_alive_has_always_half_its_lease_left() {
+        let lease = Duration::from_secs(10);
+        let ledger = MemoryLedger::new(Duration::from_hours(1), 10);
+        let wish = Claiming {
+            key: Key { destination: "lake".into(), id: "a".into(), conflict: None },
+            token: Token::source()(),
+            content_hash: ContentHash([0; 32]),
+            is_redriven: false,
+        };
+        assert_eq!(ledger.claim(std::slice::from_ref(&wish), lease).await, Ok(vec![Claim::Won]));
+        let claimed = Claimed {
+            key: wish.key,
+            token: wish.token,
+            content_hash: wish.content_hash,
+            is_redriven: false,
+            lease: Deadline::new(Instant::now() + lease),
+        };
+        let open = Arc::new(OpenClaims::default());
+        let claim = open.add(claimed);
+        let watch = async {
+            for _ in 0..600 {
+                sleep(Duration::from_millis(100)).await;
+                let left = claim.claimed().lease.at() - Instant::now();
+                assert!(left >= lease / 2, "{left:?}");
+            }
+        };
+        tokio::select! {
+            () = open.keep_alive(&ledger, lease) => {}
+            () = watch => {}
+        }
     }
 }

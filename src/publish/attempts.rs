@@ -116,6 +116,7 @@ impl Attempts<'_> {
         assert_eq!(request.len(), verdicts.len(), "a destination gives a verdict for each event");
         self.lane.resume();
         self.operators.reset();
+        let asked = request.len();
         let mut again = Vec::new();
         for (mut trying, verdict) in request.into_iter().zip(verdicts) {
             match verdict {
@@ -135,9 +136,11 @@ impl Attempts<'_> {
                 trying.delivery.receipt.return_after(PUT_OFF_FOR);
             }
         }
-        if again.is_empty() {
+        if again.len() < asked {
+            // Some passed, so the rest need not wait longer and longer: it keeps the batches behind it waiting too.
             self.calls.reset();
-        } else {
+        }
+        if !again.is_empty() {
             self.requests.push(again);
             sleep(self.calls.next_interval()).await;
         }

@@ -10,6 +10,7 @@ mod limits_hold;
 mod local_lake;
 mod local_queue;
 mod mapping;
+mod process;
 mod real_records;
 mod seams;
 mod support;

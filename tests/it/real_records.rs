@@ -15,7 +15,7 @@ use tributary::config::Oversize;
 use crate::checks::{breaches, lost, ready};
 
 /// Our own small records with the traits of real ones, and real ones where they lie beside the project.
-fn log_files() -> Vec<PathBuf> {
+pub(crate) fn log_files() -> Vec<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = [here.join("tests/fixtures/cloudtrail"), here.join("../shared/samples/cloudtrail")];
     let mut files: Vec<PathBuf> = folders
@@ -30,7 +30,7 @@ fn log_files() -> Vec<PathBuf> {
     files
 }
 
-fn records_of(text: &str) -> Vec<Value> {
+pub(crate) fn records_of(text: &str) -> Vec<Value> {
     match serde_json::from_str(text).expect("a JSON file") {
         Value::Object(mut file) if file.contains_key("Records") => match file.remove("Records") {
             Some(Value::Array(records)) => records,

@@ -19,7 +19,8 @@ pub(super) struct Held {
     pub(super) message_id: Arc<str>,
     pub(super) receipt_handle: String,
     deadlines: Vec<Deadline>,
-    /// After about a third of its time, so that there is time for more tries.
+    /// After about a quarter of its time: at the shortest visibility too, more than half is left for a put, however
+    /// late the look.
     extend_at: Instant,
     /// The service hides a message for 12 hours at most, counted from here.
     first_received: Instant,
@@ -67,7 +68,7 @@ impl HeldMessages {
             first_received: now,
         });
         held.receipt_handle = receipt_handle;
-        held.extend_at = now + jittered(visibility / 3);
+        held.extend_at = now + jittered(visibility / 4);
         held.deadlines.push(deadline.clone());
         held.deadlines.iter().for_each(|deadline| deadline.move_to(now + visibility));
         messages.deliveries
@@ -103,7 +104,7 @@ impl HeldMessages {
         if let Some(held) = self.lock().held.get_mut(&extended.message_id)
             && held.receipt_handle == extended.receipt_handle
         {
-            held.extend_at = now + jittered((until - now) / 3);
+            held.extend_at = now + jittered((until - now) / 4);
             held.deadlines.iter().for_each(|deadline| deadline.move_to(until));
         }
     }
@@ -142,6 +143,18 @@ mod tests {
         let (second, _) = received(&held, "new");
         assert!(held.release(&first).is_none());
         assert_eq!(held.release(&second).unwrap().receipt_handle, "new");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_late_the_look_half_of_the_shortest_visibility_is_left() {
+        let (shortest, latest_look) = (Duration::from_secs(10), Duration::from_millis(750));
+        let held = HeldMessages::default();
+        let (id, now): (Arc<str>, _) = ("m".into(), Instant::now());
+        for _ in 0..200 {
+            let deadline = Deadline::new(now + shortest);
+            held.add(&id, "a".to_owned(), &deadline, now, shortest);
+            assert_eq!(held.due(now + shortest / 2 - latest_look).len(), 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

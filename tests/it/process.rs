@@ -1,0 +1,18 @@
+//! The real binary, as a process of its own, against local endpoints: what a user gets, with every fault that we
+//! could think of.
+//!
+//! The endpoints live in the test, so that a test can look into them and make them misbehave; the service is a child
+//! process that can be killed. Every wait is a bounded wait for a condition.
+
+mod breaker;
+mod cure;
+mod demo;
+mod endings;
+mod endpoints;
+mod full_disk;
+mod memory;
+mod misbehaving_lake;
+mod records;
+mod scrape;
+mod whole_way;
+mod worker;
