@@ -164,7 +164,7 @@ mod tests {
         let held = HeldMessages::default();
         let (_, deadline) = received(&held, "a");
         let received_at = Instant::now();
-        while received_at.elapsed() < Duration::from_hours(12) - VISIBILITY {
+        while received_at.elapsed() + VISIBILITY < Duration::from_hours(12) {
             tokio::time::advance(Duration::from_secs(1)).await;
             for due in held.due(Instant::now()) {
                 assert!(deadline.at() > Instant::now(), "extended too late");
