@@ -6,7 +6,6 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    panic,
     path::PathBuf,
     sync::Arc,
 };
@@ -26,6 +25,7 @@ pub use disk::DiskError;
 pub use faults::{Faults, FaultsError};
 pub use lake::{EventPage, EventQuery, LakeEvent, LakeLimits, LakeMetadata, LakeStatus, Order};
 
+use crate::tasks::joined;
 use disk::Disk;
 use lake::{Lake, LakeEndpoint};
 use queue::{QueueEndpoint, Queues};
@@ -215,11 +215,7 @@ impl Local {
     /// the panic is raised here.
     pub async fn ended(&mut self) {
         while let Some(ended) = self.tasks.join_next().await {
-            if let Err(error) = ended
-                && let Ok(panicked) = error.try_into_panic()
-            {
-                panic::resume_unwind(panicked);
-            }
+            joined(Some(ended));
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     config::{RawConfig, is_fifo, keys, kinds::Kind as _, process_environment},
     intervals::Intervals,
     limits, output,
+    tasks::joined,
 };
 
 mod cut;
@@ -223,17 +224,6 @@ fn count(sent: Sent, summary: &mut Summary, progress: &ProgressBar) -> Option<Fa
     }
     progress.set_message(format!("{} events sent", summary.events));
     sent.refused
-}
-
-/// The value of a task; its panic, if it panicked, goes on here.
-fn joined<T>(ended: Option<Result<T, tokio::task::JoinError>>) -> Option<T> {
-    match ended? {
-        Ok(value) => Some(value),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => None,
-        },
-    }
 }
 
 /// By bytes where all sizes are known. Nothing is drawn unless stderr is a terminal.

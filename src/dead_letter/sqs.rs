@@ -22,11 +22,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{DeadLetter, Letter, StoreError};
 use crate::{
-    aws::{Aws, Reached, failure},
+    aws::{
+        Aws, Reached, failure,
+        sqs::{carries, class_of, of_entry},
+    },
     config::{DeadLetterConfig, is_fifo},
     failure::CallError,
     limits,
-    receive::sqs::{class_of, of_entry},
 };
 
 /// Holds the letter's words, as JSON.
@@ -213,7 +215,7 @@ impl Posted {
                 attributes.push((ENCODING_ATTRIBUTE, "empty".to_owned()));
                 EMPTY_BODY.to_owned()
             }
-            Ok(text) if text.chars().all(is_carried) => text.to_owned(),
+            Ok(text) if text.chars().all(carries) => text.to_owned(),
             _ => {
                 attributes.push((ENCODING_ATTRIBUTE, "base64".to_owned()));
                 STANDARD.encode(&letter.original)
@@ -265,22 +267,17 @@ pub(crate) fn decoded(body: String, encoding: Option<&str>) -> (Bytes, bool) {
 
 /// JSON with escapes for what JSON allows and SQS does not carry: U+FFFE and U+FFFF, in strings alone.
 fn carried(json: String) -> String {
-    if json.chars().all(is_carried) {
+    if json.chars().all(carries) {
         return json;
     }
     let escaped = |text: String, character| {
-        if is_carried(character) {
+        if carries(character) {
             text + character.encode_utf8(&mut [0; 4])
         } else {
             text + &format!("\\u{:04x}", u32::from(character))
         }
     };
     json.chars().fold(String::with_capacity(json.len()), escaped)
-}
-
-/// The characters that SQS carries: `#x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF`.
-fn is_carried(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 fn rfc3339(at: SystemTime) -> Option<String> {

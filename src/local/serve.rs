@@ -3,7 +3,7 @@
 //! In: a bound listener and an [`Endpoint`]. Out: nothing; a panic in a connection is raised again here.
 //! Built on hyper itself, because an endpoint must be able to hang up without any answer at all ([`Hangup`]).
 
-use std::{future::Future, panic, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -18,11 +18,13 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    task::{JoinError, JoinSet},
+    task::JoinSet,
     time,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use crate::tasks::joined;
 
 /// Connections served at once; more wait in the listener's own queue.
 const CONNECTIONS_MAX: usize = 1024;
@@ -56,7 +58,7 @@ pub(super) async fn serve<E: Endpoint>(listener: TcpListener, endpoint: Arc<E>, 
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => raise_panic(ended),
+            Some(ended) = connections.join_next() => { joined(Some(ended)); }
             Some((stream, place)) = accept(&listener, &places) => {
                 let connection = connection(stream, Arc::clone(&endpoint), stop.clone());
                 connections.spawn(async move {
@@ -69,19 +71,11 @@ pub(super) async fn serve<E: Endpoint>(listener: TcpListener, endpoint: Arc<E>, 
     drop(listener);
     let drained = time::timeout(DRAIN, async {
         while let Some(ended) = connections.join_next().await {
-            raise_panic(ended);
+            joined(Some(ended));
         }
     });
     if drained.await.is_err() {
         connections.shutdown().await;
-    }
-}
-
-fn raise_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && let Ok(panicked) = error.try_into_panic()
-    {
-        panic::resume_unwind(panicked);
     }
 }
 
@@ -187,11 +181,5 @@ pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Hangup> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => Ok(value),
-        Err(error) => match error.try_into_panic() {
-            Ok(panicked) => panic::resume_unwind(panicked),
-            Err(_) => Err(Hangup),
-        },
-    }
+    joined(Some(tokio::task::spawn_blocking(work).await)).ok_or(Hangup)
 }

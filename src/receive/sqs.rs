@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use super::{Deadline, Handle, Message, Source};
 use crate::{
-    aws::{Aws, Failure, failure},
+    aws::{Aws, Failure, failure, sqs::class_of},
     config::{SourceConfig, is_fifo},
     dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, decoded},
     failure::CallError,
@@ -32,61 +32,11 @@ use crate::{
     limits,
     metrics::Metrics,
 };
-pub(crate) use batches::of_entry;
 use batches::{Entry, in_batches};
 use held::{Held, HeldMessages};
 
 /// How often the heartbeat looks for messages to extend.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
-
-/// Codes that only an operator can cure, and how.
-const OURS: &[&str] = &[
-    "AWS.SimpleQueueService.NonExistentQueue",
-    "QueueDoesNotExist",
-    "QueueDeletedRecently",
-    "AccessDenied",
-    "AccessDeniedException",
-    "InvalidAddress",
-    "InvalidClientTokenId",
-    "InvalidSecurity",
-    "KmsAccessDenied",
-    "KMS.AccessDeniedException",
-    "KmsDisabled",
-    "KMS.DisabledException",
-    "KmsInvalidState",
-    "KmsInvalidKeyUsage",
-    "KmsNotFound",
-    "KMS.NotFoundException",
-    "KmsOptInRequired",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "SignatureDoesNotMatch",
-    "InvalidSignatureException",
-    "UnrecognizedClientException",
-    "UnsupportedOperation",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "IncompleteSignature",
-    "OptInRequired",
-    "UnknownOperationException",
-];
-
-/// What an SQS error means, and what cures it.
-pub(crate) fn class_of(failed: Failure, queue_url: &str, actions: &str) -> CallError {
-    let cure = match failed.code.as_str() {
-        "AWS.SimpleQueueService.NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => {
-            format!("check the URL {queue_url}, its Region and its account")
-        }
-        code if code.to_ascii_lowercase().starts_with("kms") => {
-            "the queue's KMS key is disabled or the role may not use it: kms:Decrypt to receive, and \
-             kms:GenerateDataKey to send"
-                .to_owned()
-        }
-        code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
-        _ => format!("check that the role may call {actions} on {queue_url}"),
-    };
-    failed.classed(OURS, &cure)
-}
 
 /// A queue as a source.
 pub struct SqsSource {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
+    aws::sqs::carries,
     command::enqueue::cut::{Located, Piece},
     limits,
 };
@@ -128,12 +129,10 @@ impl Packer {
     }
 }
 
-/// The text, if SQS carries it: `#x9 | #xA | #xD | #x20-#xD7FF | #xE000-#xFFFD | #x10000-#x10FFFF`.
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html>
+/// The text, if SQS carries it.
 fn sendable(bytes: Vec<u8>) -> Result<String, &'static str> {
     let text = String::from_utf8(bytes).map_err(|_| "not UTF-8, which a message must be")?;
-    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..);
-    if text.chars().all(is_allowed) { Ok(text) } else { Err("holds a character that SQS does not carry") }
+    if text.chars().all(carries) { Ok(text) } else { Err("holds a character that SQS does not carry") }
 }
 
 #[cfg(test)]

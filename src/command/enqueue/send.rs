@@ -3,35 +3,13 @@
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 
 use crate::{
-    aws::{self, Failure, Reached},
+    aws::{self, Failure, Reached, sqs::OURS},
     command::enqueue::pack::{Batch, Message},
     intervals::Intervals,
 };
 
 /// Attempts at one message, those of the SDK inside each not counted.
 const ATTEMPTS_MAX: u32 = 8;
-
-/// Codes of whole calls that no repetition cures: every other batch would fail alike.
-const FATAL: &[&str] = &[
-    "QueueDoesNotExist",
-    "AWS.SimpleQueueService.NonExistentQueue",
-    "InvalidAddress",
-    "InvalidSecurity",
-    "AccessDenied",
-    "AccessDeniedException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "SignatureDoesNotMatch",
-    "InvalidSignatureException",
-    "MissingAuthenticationToken",
-    "KmsAccessDenied",
-    "KmsDisabled",
-    "KmsInvalidState",
-    "KmsNotFound",
-    "KmsOptInRequired",
-];
 
 /// Where messages go.
 #[derive(Clone)]
@@ -141,7 +119,7 @@ async fn call(target: &Target, entries: &[Entry]) -> Result<Answer, Failure> {
 }
 
 fn is_fatal(failure: &Failure) -> bool {
-    failure.reached == Reached::NothingByOurFault || FATAL.contains(&failure.code.as_str())
+    failure.reached == Reached::NothingByOurFault || OURS.contains(&failure.code.as_str())
 }
 
 /// An answer that says no to this request, and would again.

@@ -8,14 +8,14 @@ use std::{
 use aws_sdk_sqs::{
     Client,
     types::{
-        BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry as VisibilityEntry,
+        ChangeMessageVisibilityBatchRequestEntry as VisibilityEntry,
         DeleteMessageBatchRequestEntry as DeleteEntry,
     },
 };
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    aws::{Failure, Reached, failure},
+    aws::{Failure, Reached, failure, sqs::of_entry},
     intervals::Intervals,
     limits,
     tasks::joined,
@@ -160,13 +160,6 @@ async fn call_once<T>(
         }
     };
     Ok(Answer { successful, failed: failed.into_iter().map(of_entry).collect() })
-}
-
-/// The status is not part of an entry: `SenderFault` says which side is at fault.
-pub(crate) fn of_entry(entry: BatchResultErrorEntry) -> (String, Failure) {
-    let status = if entry.sender_fault { 400 } else { 500 };
-    let message = entry.message.unwrap_or_default();
-    (entry.id, Failure { reached: Reached::Answer(status), code: entry.code, message })
 }
 
 fn not_built(error: impl std::fmt::Display) -> Failure {
