@@ -146,11 +146,12 @@ impl DeadLetters {
 
     /// Settles the delivery, or gives it back to the caller for another try.
     fn end(&self, mut posting: Posting, result: Result<(), StoreError>) -> Option<Posting> {
-        let Letter { message_id, position, reason, .. } = &posting.letter;
+        let Letter { event_id, message_id, position, reason, .. } = &posting.letter;
         let reason = *reason;
         match result {
             Ok(()) => {
-                warn!(stage = reason.stage().name(), reason = reason.code(), %message_id, position, "dead-lettered");
+                let stage = reason.stage().name();
+                warn!(stage, reason = reason.code(), event_id, message_id, position, "dead-lettered");
                 self.metrics.process.dead_letter(reason);
                 posting.delivery.receipt.ack(Proof::DeadLettered(DeadLettered(reason)));
                 None
@@ -158,7 +159,12 @@ impl DeadLetters {
             Err(StoreError::Call(CallError::Misconfigured { .. })) => Some(posting),
             Err(StoreError::TooLarge { bytes, bytes_max }) => {
                 error!(
-                    reason = reason.code(), %message_id, position, bytes, bytes_max,
+                    reason = reason.code(),
+                    event_id,
+                    message_id,
+                    position,
+                    bytes,
+                    bytes_max,
                     "a dead letter does not fit its queue: the message stays on the source queue until that queue's \
                      redrive policy moves it"
                 );
@@ -168,7 +174,8 @@ impl DeadLetters {
             }
             Err(StoreError::Call(error)) => {
                 posting.tries += 1;
-                warn!(reason = reason.code(), %message_id, position, tries = posting.tries, code = error.code(), %error,
+                let (tries, code) = (posting.tries, error.code());
+                warn!(reason = reason.code(), event_id, message_id, position, tries, code, %error,
                     "could not store a dead letter");
                 if posting.tries < TRIES_MAX {
                     return Some(posting);

@@ -4,12 +4,12 @@
 //! else may take it up meanwhile.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 

@@ -4,7 +4,7 @@
 //! Open claims are bounded by the room for messages. What it costs: about 80 bytes an id.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +13,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 

@@ -8,7 +8,7 @@ WORKER_GRANTS = {
     ("sqs:ReceiveMessage", "SourceQueue"),
     ("sqs:DeleteMessage", "SourceQueue"),
     ("sqs:ChangeMessageVisibility", "SourceQueue"),
-    ("sqs:GetQueueAttributes", "SourceQueue"),
+    ("sqs:GetQueueAttributes", "DeadLetterQueue"),
     ("sqs:SendMessage", "DeadLetterQueue"),
     ("cloudtrail-data:PutAuditEvents", "ChannelArn"),
     ("kms:Decrypt", "KmsKeyArn"),

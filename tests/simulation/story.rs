@@ -68,6 +68,11 @@ impl Story {
         Self { destinations: 2, ..self }
     }
 
+    /// Whether the last destination says for a while that we are misconfigured.
+    fn denies(&self) -> bool {
+        (self.outage || self.destinations > 1) && self.seed.is_multiple_of(2)
+    }
+
     /// Heartbeats are lost while the lake is gone: everything in hand becomes somebody else's.
     pub(crate) fn with_lost_heartbeats(self) -> Self {
         Self { deaf: true, ..self }
@@ -108,8 +113,7 @@ async fn run(story: Story) -> Told {
         slow_put: Duration::from_millis([0, 50, 9_000][variant % 3]),
         gone_until: started + Duration::from_secs(if story.outage { 60 + seed % 200 } else { 0 }),
         deaf_until: started + Duration::from_secs(if story.deaf { 600 } else { 0 }),
-        denied_until: started
-            + Duration::from_secs(if story.outage && seed.is_multiple_of(2) { 400 } else { 0 }),
+        denied_until: started + Duration::from_secs(if story.denies() { 400 } else { 0 }),
         told: BTreeMap::new(),
         receive_count_max: 0,
         next_handle: 0,

@@ -62,7 +62,7 @@ pub(crate) struct Truth {
     pub(crate) gone_until: Instant,
     /// Extensions are lost until then.
     pub(crate) deaf_until: Instant,
-    /// The lake says that we are misconfigured until then.
+    /// The last lake says that we are misconfigured until then.
     pub(crate) denied_until: Instant,
     /// What each worker was told: acceptances and stored letters.
     pub(crate) told: BTreeMap<u32, (u64, u64)>,

@@ -18,7 +18,8 @@ use crate::{intervals::jittered, limits, receive::Deadline, receive::Handle};
 pub(super) struct Held {
     pub(super) message_id: Arc<str>,
     pub(super) receipt_handle: String,
-    deadlines: Vec<Deadline>,
+    /// One for each delivery under way.
+    deadlines: Vec<(u64, Deadline)>,
     /// After about a quarter of its time: at the shortest visibility too, more than half is left for a put, however
     /// late the look.
     extend_at: Instant,
@@ -60,6 +61,7 @@ impl HeldMessages {
     ) -> u64 {
         let mut messages = self.lock();
         messages.deliveries += 1;
+        let delivery = messages.deliveries;
         let held = messages.held.entry(message_id.clone()).or_insert_with(|| Held {
             message_id: message_id.clone(),
             receipt_handle: String::new(),
@@ -69,9 +71,9 @@ impl HeldMessages {
         });
         held.receipt_handle = receipt_handle;
         held.extend_at = now + jittered(visibility / 4);
-        held.deadlines.push(deadline.clone());
-        held.deadlines.iter().for_each(|deadline| deadline.move_to(now + visibility));
-        messages.deliveries
+        held.deadlines.push((delivery, deadline.clone()));
+        held.deadlines.iter().for_each(|(_, deadline)| deadline.move_to(now + visibility));
+        delivery
     }
 
     /// The message is to be deleted: it is not held any more, however often it was delivered.
@@ -83,7 +85,7 @@ impl HeldMessages {
     pub(super) fn release(&self, handle: &Handle) -> Option<Held> {
         let mut messages = self.lock();
         let held = messages.held.get_mut(&handle.message_id)?;
-        held.deadlines.pop();
+        held.deadlines.retain(|(delivery, _)| *delivery != handle.delivery);
         if held.deadlines.is_empty() { messages.held.remove(&handle.message_id) } else { None }
     }
 
@@ -105,7 +107,7 @@ impl HeldMessages {
             && held.receipt_handle == extended.receipt_handle
         {
             held.extend_at = now + jittered((until - now) / 4);
-            held.deadlines.iter().for_each(|deadline| deadline.move_to(until));
+            held.deadlines.iter().for_each(|(_, deadline)| deadline.move_to(until));
         }
     }
 
@@ -164,7 +166,7 @@ mod tests {
         let held = HeldMessages::default();
         let (_, deadline) = received(&held, "a");
         let received_at = Instant::now();
-        while received_at.elapsed() < Duration::from_hours(12) - VISIBILITY {
+        while received_at.elapsed() + VISIBILITY < Duration::from_hours(12) {
             tokio::time::advance(Duration::from_secs(1)).await;
             for due in held.due(Instant::now()) {
                 assert!(deadline.at() > Instant::now(), "extended too late");

@@ -23,5 +23,6 @@ threading.Thread(target=end_with_input, daemon=True).start()
 from ministack.app import main  # noqa: E402 (reads the environment when it is imported)
 
 print(port, flush=True)
+sys.stdout = open(os.devnull, "w")  # nobody reads on
 sys.argv = ["ministack"]
 main()

@@ -214,30 +214,44 @@ async fn a_call_answers_for_each_handle(server: &QueueServer) {
     assert_all_ok(&source.give_back(&[]).await, 0, server);
 }
 
+/// Keeps messages alive while something else goes on.
+async fn meanwhile<T>(source: &SqsSource, scenario: impl Future<Output = T>) -> T {
+    tokio::select! {
+        () = source.keep_alive() => unreachable!("runs until it is dropped"),
+        result = scenario => result,
+    }
+}
+
 async fn a_heartbeat_hides_a_message_until_it_is_settled(server: &QueueServer) {
     let url = server.queue(&[]).await;
-    let source = source(server, &url, 2);
-    send(server, &url, "a").await;
-    let message = one(&source, server).await;
-    let ours_at_first = message.deadline.at();
-    let scenario = async {
-        let others = server.receive(&url, 5, 1).await;
-        assert!(others.is_empty(), "{server}: others received a message that is kept alive");
+    let (source, metrics) = source_at(&server.aws(), &url, 2);
+    let heartbeats = || {
+        let text = metrics.render();
+        let counts = text.lines().filter(|line| line.starts_with("tributary_heartbeats_total"));
+        counts.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    send_many(server, &url, 2).await;
+    let mut messages = receive(&source, 2, server).await;
+    let ours_at_first = messages[0].deadline.at();
+    let others = meanwhile(&source, server.receive(&url, 5, 1)).await;
+    assert!(others.is_empty(), "{server}: others received a message that is kept alive");
+    for message in &messages {
         assert!(
             message.deadline.at() > ours_at_first + Duration::from_secs(1),
             "{server}: the deadline moves"
         );
-        assert_all_ok(&source.give_back(&[(message.handle, Duration::ZERO)]).await, 1, server);
-        // Others get it at once, and again when their own second is over: nobody extends it any more.
-        let others = server.receive(&url, 5, 1).await;
-        assert_eq!(others.len(), 1, "{server}: given back, and not there");
-        let others = server.receive(&url, 5, 1).await;
-        assert_eq!(others.len(), 1, "{server}: the heartbeat did not stop");
-    };
-    tokio::select! {
-        () = source.keep_alive() => unreachable!("runs until it is dropped"),
-        () = scenario => {}
     }
+    let (one, other) = (messages.remove(0).handle, messages.remove(0).handle);
+    assert_all_ok(&source.ack(&[one]).await, 1, server);
+    assert_all_ok(&source.give_back(&[(other, Duration::ZERO)]).await, 1, server);
+    // Others get it at once, and again when their own time is over: nobody extends it any more.
+    let others = server.receive(&url, 5, 2).await;
+    assert_eq!(others.len(), 1, "{server}: given back, and not there");
+    let before = heartbeats();
+    let others = meanwhile(&source, server.receive(&url, 5, 1)).await;
+    assert_eq!(others.len(), 1, "{server}: the heartbeat did not stop");
+    assert!(before >= 4, "{server}: {before} heartbeats");
+    assert_eq!(heartbeats(), before, "{server}: settled messages are extended");
 }
 
 async fn a_missing_queue_is_our_mistake(server: &QueueServer) {

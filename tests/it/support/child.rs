@@ -22,7 +22,7 @@ pub(crate) struct Server {
 impl Server {
     /// Runs the command, reads the port from its first line and waits until something listens there. Blocks.
     pub(crate) fn start(mut command: Command, name: &str) -> Self {
-        // Nothing of the machine's own AWS or proxy settings may take part.
+        // Nothing of the machine's own AWS settings may take part.
         for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("AWS_")) {
             command.env_remove(key);
         }
@@ -35,9 +35,11 @@ impl Server {
         BufReader::new(stdout).read_line(&mut line).expect("stdout can be read");
         server.port =
             line.trim().parse().unwrap_or_else(|_| panic!("{name} printed {line:?} in place of its port"));
-        let is_up = || TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_ok();
-        let came_up = (0..LOOKS_MAX).any(|_| is_up() || (thread::sleep(LOOK_EVERY), false).1);
-        assert!(came_up, "{name} does not answer on port {}", server.port);
+        let mut looks = 0..LOOKS_MAX;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).is_err() {
+            assert!(looks.next().is_some(), "{name} does not answer on port {}", server.port);
+            thread::sleep(LOOK_EVERY);
+        }
         server
     }
 
