@@ -161,3 +161,115 @@ impl Trying {
         self.delivery.receipt.claim().map_or(message, |claim| claim.lease.at().min(message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        batch::{Batcher, Limits},
+        checksum::checksum,
+        config::Oversize,
+        decode::decode,
+        gate::Gate,
+        identify::identify,
+        map::map,
+        metrics::Metrics,
+        publish::{Destination, LaneSettings},
+        receive::{Deadline, Handle, Message, Origin},
+        room::Room,
+        settle::MessageReceipt,
+        validate::validate,
+    };
+
+    const LIMITS: Limits = Limits { events_max: 100, bytes_max: 999_999 };
+    const EVENTS: usize = 64;
+
+    /// Accepts every second event of a call and puts off the others.
+    struct Halving;
+
+    #[async_trait]
+    impl Destination for Halving {
+        fn limits(&self) -> Limits {
+            LIMITS
+        }
+
+        async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
+            let verdict = |at| match at % 2 {
+                0 => Verdict::Accepted { stored_as: String::new() },
+                _ => Verdict::TryAgain { code: "Throttling".into() },
+            };
+            Ok((0..events.len()).map(verdict).collect())
+        }
+    }
+
+    fn ready(number: usize) -> ReadyEvent {
+        let json = format!(
+            r#"{{"version":"1.0","userIdentity":{{"type":"User","principalId":"p"}},"eventSource":"a.example.com",
+            "eventName":"Login","eventTime":"2026-01-02T03:04:05Z","UID":"u-{number}"}}"#
+        );
+        let raw = decode(json.into()).remove(0).event.unwrap();
+        let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
+        checksum(validate(event, Oversize::Move).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_of_which_each_call_takes_a_part_waits_no_longer_and_longer() {
+        let metrics = Metrics::new().unwrap();
+        let (numbers, room) = (metrics.lane("lake"), Room::new(1 << 20));
+        let flow = metrics.flow("lake", numbers.end_to_end_seconds.clone());
+        let (to_settler, _settlements) = mpsc::unbounded_channel();
+        let (rejected, _rejections) = mpsc::unbounded_channel();
+        let deadline = Deadline::new(Instant::now() + Duration::from_mins(10));
+        let message = Message {
+            handle: Handle { message_id: "m".into(), delivery: 1 },
+            body: "".into(),
+            is_base64: false,
+            attempt: 1,
+            sent_at: None,
+            deadline: deadline.clone(),
+            group: None,
+            is_redriven: false,
+        };
+        let mut receipt = MessageReceipt::new(&message, room.take(1).await, to_settler);
+        let mut batcher = Batcher::new(LIMITS);
+        for position in 0..EVENTS {
+            let origin = Origin {
+                message_id: "m".into(),
+                position,
+                original: "".into(),
+                attempt: 1,
+                sent_at: None,
+                deadline: deadline.clone(),
+                is_redriven: false,
+            };
+            let full =
+                batcher.push(Delivery { event: ready(position), origin, receipt: receipt.share(&flow) });
+            assert!(full.is_none());
+        }
+        let settings = LaneSettings {
+            name: "lake".to_owned(),
+            linger: Duration::ZERO,
+            requests_per_second: 1_000,
+            concurrency_max: 1,
+            request_timeout: Duration::from_secs(30),
+        };
+        let gate = Arc::new(Gate::new(1));
+        let lane = Lane::new(
+            settings,
+            Arc::new(Halving),
+            rejected,
+            gate,
+            tokio_util::sync::CancellationToken::new(),
+            numbers,
+        );
+        let started = Instant::now();
+        publish(&lane, batcher.take()).await;
+        // Seven calls. Without a fresh start after each the six waits between them would be 3.15 s at least.
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+}

@@ -115,7 +115,7 @@ async fn entries_that_are_forgotten_are_sent_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_second_put_may_fail() {
     let faults = Faults { error_share: 0.5, error_status: 503, ..Faults::default() };
-    let (scrape, twice) = Day::begin(faults, &[]).await.end().await;
+    let (scrape, twice) = Day::begin(faults, &[("TRIBUTARY_BATCH_EVENTS_MAX", "50")]).await.end().await;
     assert!(outcomes(&scrape, "transient") > 0, "the fault was there");
     assert_eq!(twice, 0);
 }
@@ -138,8 +138,20 @@ async fn answers_that_are_only_slow_are_waited_for() {
     assert_eq!((twice, unknown(&scrape)), (0, 0));
 }
 
+/// All at once, because each waits for longer than a message's visibility.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lake_that_is_gone_is_waited_for() {
+async fn what_pauses_a_lane_is_named_with_its_cure_and_waited_for() {
+    tokio::join!(
+        gone_then_back(),
+        refused_then_cured(
+            "AccessDeniedException",
+            "check that the role may call cloudtrail-data:PutAuditEvents"
+        ),
+        refused_then_cured("ChannelNotFound", "check channel_arn"),
+    );
+}
+
+async fn gone_then_back() {
     let day = Day::begin(Faults { down: true, ..Faults::default() }, &[]).await;
     let text = day.worker.until_not_ready("destination lake").await;
     assert!(text.contains("cannot be reached") && text.contains("check the network"), "{text}");
@@ -147,17 +159,6 @@ async fn a_lake_that_is_gone_is_waited_for() {
     day.cure();
     let (_, twice) = day.end().await;
     assert_eq!(twice, 0, "a lake that is gone stores nothing");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_for_our_mistake_pauses_and_names_the_cure() {
-    tokio::join!(
-        refused_then_cured(
-            "AccessDeniedException",
-            "check that the role may call cloudtrail-data:PutAuditEvents"
-        ),
-        refused_then_cured("ChannelNotFound", "check channel_arn"),
-    );
 }
 
 async fn refused_then_cured(code: &str, cure: &str) {

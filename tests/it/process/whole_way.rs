@@ -98,9 +98,9 @@ async fn redrive(endpoints: &Endpoints, letter: Message) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_law_holds_at_every_look() {
     let faults = Faults {
-        fail_share: 0.2,
+        fail_share: 0.1,
         forget_share: 0.1,
-        error_share: 0.2,
+        error_share: 0.1,
         delay_ms: 20,
         seed: Some(7),
         ..Faults::default()
