@@ -24,6 +24,7 @@ use crate::{
     gate::{Cause, Gate},
     intervals::Intervals,
     metrics::Metrics,
+    pipeline::Shutdown,
     receive::Delivery,
     settle::Proof,
 };
@@ -91,12 +92,9 @@ struct Posting {
 }
 
 impl DeadLetters {
-    /// Runs until `rejected` is closed and empty; after `give_up` the rest is returned.
-    pub async fn run(
-        self,
-        mut rejected: mpsc::UnboundedReceiver<Delivery<Rejection>>,
-        give_up: CancellationToken,
-    ) {
+    /// Runs until `rejected` is closed and empty. What waits for a cure is returned when the process is told to stop,
+    /// the rest after it has given up.
+    pub async fn run(self, mut rejected: mpsc::UnboundedReceiver<Delivery<Rejection>>, shutdown: Shutdown) {
         loop {
             let mut arrived = Vec::new();
             if rejected.recv_many(&mut arrived, LETTERS_MAX).await == 0 {
@@ -107,15 +105,18 @@ impl DeadLetters {
             }
             let postings = arrived.into_iter().map(Posting::new).collect();
             // Dropping the unfinished work returns it.
-            give_up.run_until_cancelled(self.store_all(postings)).await;
+            shutdown.give_up.run_until_cancelled(self.store_all(postings, &shutdown.stop)).await;
         }
     }
 
-    async fn store_all(&self, mut waiting: Vec<Posting>) {
+    async fn store_all(&self, mut waiting: Vec<Posting>, stop: &CancellationToken) {
         let mut calls = Intervals::for_calls();
         let mut operators = Intervals::for_operators();
         loop {
-            self.gate.cured(&Cause::Breaker).await;
+            let is_held = self.gate.is_closed_by(&Cause::Breaker);
+            if is_held && stop.run_until_cancelled(self.gate.cured(&Cause::Breaker)).await.is_none() {
+                return;
+            }
             waiting.retain(|posting| posting.delivery.origin.deadline.at() > Instant::now());
             if waiting.is_empty() {
                 return;
@@ -134,7 +135,9 @@ impl DeadLetters {
                 .collect();
             if let Some(why) = misconfigured {
                 self.gate.close(Cause::DeadLetters, why);
-                sleep(operators.next_interval()).await;
+                if stop.run_until_cancelled(sleep(operators.next_interval())).await.is_none() {
+                    return;
+                }
             } else {
                 self.gate.open(&Cause::DeadLetters);
                 if !waiting.is_empty() {

@@ -107,9 +107,9 @@ impl Pipeline {
             format: self.format,
         });
         let intake = self.intake(room.clone(), to_settler, stages.clone().process(to_waiting));
-        loops.spawn(intake.run(shutdown.stop));
+        loops.spawn(intake.run(shutdown.stop.clone()));
         loops.spawn(stages.wait(held, shutdown.give_up.clone()));
-        loops.spawn(self.dead_letters(&breaker).run(rejected, shutdown.give_up));
+        loops.spawn(self.dead_letters(&breaker).run(rejected, shutdown));
         loops.spawn(self.settler(&breaker).run(settlements));
 
         let all_ended = async {

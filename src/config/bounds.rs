@@ -189,7 +189,7 @@ fn shared_quota(raw: &RawConfig) -> Vec<Finding> {
         Some(Finding::about(
             raw,
             &path,
-            format!("{names} share one account and Region, and ask for {sum} calls a second of its {quota}"),
+            format!("{names}: {sum} calls a second in one account and Region, whose quota is {quota}"),
             "divide the quota between them, or expect throttling",
         ))
     })

@@ -159,7 +159,7 @@ impl Lane {
         in_doubt.answered(&answer);
         self.metrics.put(&answer, started.elapsed());
         match &answer {
-            Ok(verdicts) if verdicts.iter().any(is_put_off) => self.pace.was_throttled(),
+            Ok(verdicts) if verdicts.iter().any(is_throttled) => self.pace.was_throttled(),
             Ok(_) => self.pace.went_well(),
             Err(CallError::Transient { .. }) => self.pace.was_throttled(),
             Err(_) => {}
@@ -248,6 +248,6 @@ fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {
     full
 }
 
-fn is_put_off(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::TryAgain { .. })
+fn is_throttled(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::TryAgain { code } if is_throttling(code))
 }
