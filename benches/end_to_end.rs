@@ -1,4 +1,5 @@
-//! Events per second from the queue to the lake. `cargo bench --bench end_to_end [-- EVENTS]`.
+//! Events per second from the queue to the lake, `cargo bench --bench end_to_end [-- EVENTS]`; and the memory of the
+//! service while events keep coming, `cargo bench --bench end_to_end -- memory [EVENTS]`.
 //!
 //! The service runs as a process of its own, on one core where `taskset` exists; the local queue and lake run in
 //! another process on the other cores. The queue is filled before the clock starts. Beside the wall clock, which
@@ -37,6 +38,9 @@ struct Row {
 
 fn main() {
     let events = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(200_000_u64);
+    if env::args().any(|argument| argument == "memory") {
+        return watch_memory(events);
+    }
     println!(
         "{events} events of about 1 kB; the service on {}\n",
         if pins() { "one core" } else { "any core" }
@@ -72,7 +76,28 @@ fn measure(events: u64, events_per_message: u64) -> Row {
         thread::sleep(Duration::from_millis(20));
     }
     let seconds = started.elapsed().as_secs_f64();
-    Row { seconds, cpu_seconds: service.cpu_seconds(), peak_megabytes: service.peak_megabytes() }
+    Row { seconds, cpu_seconds: service.cpu_seconds(), peak_megabytes: service.megabytes("VmHWM:") }
+}
+
+/// Ten looks at the resident memory of the service while a producer keeps sending, 100 events to a message.
+fn watch_memory(events: u64) {
+    let local = Process::local();
+    let service = Process::service(&local);
+    println!("| events published | resident memory |\n| ---: | ---: |");
+    thread::scope(|scope| {
+        scope.spawn(|| fill(&local, events, 100));
+        for tenth in 1..=10 {
+            while service.published() < events / 10 * tenth {
+                thread::sleep(Duration::from_millis(100));
+            }
+            println!(
+                "| {} | {:.0} MB |",
+                events / 10 * tenth,
+                service.megabytes("VmRSS:").unwrap_or_default()
+            );
+        }
+    });
+    println!("| peak | {:.0} MB |", service.megabytes("VmHWM:").unwrap_or_default());
 }
 
 /// Sends the events with the program's own producer.
@@ -163,9 +188,10 @@ impl Process {
         Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
     }
 
-    fn peak_megabytes(&self) -> Option<f64> {
+    /// A line of `/proc/PID/status`.
+    fn megabytes(&self, name: &str) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()? / 1_000.0)
     }
 }

@@ -21,7 +21,8 @@ use super::{Claim, Claimed, Claiming, Committed, Final, Key, Known, Ledger, Ledg
 use crate::{event::ContentHash, failure::CallError, failure::Reason};
 
 /// Half of a SHA-256: ids are told apart by 128 bits, which 10^12 of them share with a probability of 10^-15.
-type Digest128 = u128;
+/// As bytes, because a number would be aligned to 16 of them and make each entry a third larger.
+type Digest128 = [u8; 16];
 
 /// Forgets on restart.
 #[derive(Debug)]
@@ -32,14 +33,16 @@ pub struct MemoryLedger {
     evicted: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// Seconds are counted from here.
+    started: Instant,
     open: HashMap<Digest128, Open>,
     settled: HashMap<Digest128, Settled>,
     /// In the order of settling, which is the order of forgetting. A key that was settled again stands here twice.
-    order: VecDeque<(Instant, Digest128)>,
-    /// How many were taken from the front of `order`: the number of the one that stands there now.
-    forgotten: u64,
+    order: VecDeque<(u32, Digest128)>,
+    /// How many were taken from the front of `order`, modulo 2^32: the number of the one that stands there now.
+    forgotten: u32,
 }
 
 #[derive(Debug)]
@@ -51,9 +54,8 @@ struct Open {
 #[derive(Debug)]
 struct Settled {
     content: Digest128,
-    /// Its number in `order`: what was settled again since is not forgotten with its first settlement. Costs no
-    /// memory, because it lies in what the alignment of `content` leaves unused.
-    number: u64,
+    /// Its number in `order`, modulo 2^32: what was settled again since is not forgotten with its first settlement.
+    number: u32,
     /// `None`: published. The lake's own name for it is not kept here; it would double the size.
     dead_lettered: Option<Reason>,
 }
@@ -61,7 +63,14 @@ struct Settled {
 impl MemoryLedger {
     /// Remembers at most `entries_max` settled ids, each for `window`.
     pub fn new(window: Duration, entries_max: usize) -> Self {
-        Self { window, entries_max: entries_max.max(1), state: Mutex::default(), evicted: AtomicU64::new(0) }
+        let state = State {
+            started: Instant::now(),
+            open: HashMap::new(),
+            settled: HashMap::new(),
+            order: VecDeque::new(),
+            forgotten: 0,
+        };
+        Self { window, entries_max: entries_max.max(1), state: Mutex::new(state), evicted: AtomicU64::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -154,17 +163,27 @@ impl State {
             Final::DeadLettered { reason } => Some(*reason),
         };
         let content = first_half(&committed.claim.content_hash);
-        let number = self.forgotten + self.order.len() as u64;
+        #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32, and no more entries than that")]
+        let number = self.forgotten.wrapping_add(self.order.len() as u32);
         self.settled.insert(key, Settled { content, number, dead_lettered });
-        self.order.push_back((now, key));
+        self.order.push_back((self.second_of(now), key));
         Ok(())
     }
 
     fn forget_older_than(&mut self, window: Duration) {
-        let now = Instant::now();
-        while self.order.front().is_some_and(|(settled_at, _)| now.duration_since(*settled_at) > window) {
+        let now = u64::from(self.second_of(Instant::now()));
+        while self
+            .order
+            .front()
+            .is_some_and(|(settled_at, _)| u64::from(*settled_at) + window.as_secs() < now)
+        {
             self.forget_oldest();
         }
+    }
+
+    /// Whole seconds since the start: 136 years of them.
+    fn second_of(&self, at: Instant) -> u32 {
+        u32::try_from(at.duration_since(self.started).as_secs()).unwrap_or(u32::MAX)
     }
 
     fn forget_beyond(&mut self, entries_max: usize) -> u64 {
@@ -178,7 +197,7 @@ impl State {
             if self.settled.get(&key).is_some_and(|settled| settled.number == self.forgotten) {
                 self.settled.remove(&key);
             }
-            self.forgotten += 1;
+            self.forgotten = self.forgotten.wrapping_add(1);
         }
     }
 }
@@ -197,11 +216,13 @@ fn digest(key: &Key) -> Digest128 {
 }
 
 fn first_half(hash: &ContentHash) -> Digest128 {
-    hash.0.iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
+    let mut half = Digest128::default();
+    half.copy_from_slice(&hash.0[..16]);
+    half
 }
 
 fn whole(half: Digest128) -> ContentHash {
     let mut bytes = [0; 32];
-    bytes[..16].copy_from_slice(&half.to_be_bytes());
+    bytes[..16].copy_from_slice(&half);
     ContentHash(bytes)
 }
