@@ -156,7 +156,7 @@ const LOG_FORMATS: Choice<LogFormat> =
 /// The largest event, every character of it escaped, and its entry: a batch must hold one.
 const BATCH_BYTES_MIN: usize = 2 * limits::EVENT_DATA_BYTES_MAX + 1_000;
 const _: () = assert!(BATCH_BYTES_MIN > 2 * (limits::EVENT_DATA_BYTES_MAX + limits::EVENT_ID_CHARS_MAX));
-const DAY_MS: u64 = 86_400_000;
+const DAY_MS: u64 = 86_200_000;
 
 const SOURCE_QUEUE: Absent =
     Absent::Required { example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events" };
@@ -216,7 +216,7 @@ keys! {
     DEDUPE_WINDOW: Time = "dedupe.window", Absent::Default("1h"), time(60_000, 14 * DAY_MS),
         "An event id that comes again within this time after it was settled is a duplicate. Must be longer than \
          source.visibility. Set it to the longest time after which a producer may send an event again.";
-    DEDUPE_ENTRIES_MAX: Count = "dedupe.entries_max", Absent::Default("400000"),
+    DEDUPE_ENTRIES_MAX: Count = "dedupe.entries_max", Absent::Default("200000"),
         Count { min: 10_000, max: 100_000_000 },
         "The oldest ids are forgotten beyond this many, even within the window; a metric tells. About 80 bytes of \
          memory each. Set it to the events of one window at peak rate.";

@@ -54,7 +54,7 @@ fn environment_alone_is_enough_and_defaults_are_as_documented() {
     assert_eq!((lake.request_timeout, lake.oversize), (Duration::from_secs(30), Oversize::Move));
     assert_eq!(lake.external_id, None);
     assert_eq!(config.dedupe.window, Duration::from_hours(1));
-    assert_eq!((config.dedupe.entries_max, config.dedupe.lease), (400_000, Duration::from_mins(2)));
+    assert_eq!((config.dedupe.entries_max, config.dedupe.lease), (200_000, Duration::from_mins(2)));
     assert_eq!(config.batch.linger, Duration::from_millis(250));
     assert_eq!((config.batch.events_max, config.batch.bytes_max), (100, 999_999));
     assert_eq!(config.flow.max_in_flight_bytes, 8 << 20);
