@@ -16,6 +16,7 @@ use std::{
     env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    ops::Range,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -63,7 +64,7 @@ fn main() {
 
 fn measure(events: u64, events_per_message: u64) -> Row {
     let local = Process::local();
-    fill(&local, events, events_per_message);
+    fill(&local, 0..events, events_per_message);
     let service = Process::service(&local);
     let started = Instant::now();
     let deadline = Duration::from_mins(5);
@@ -79,29 +80,25 @@ fn measure(events: u64, events_per_message: u64) -> Row {
     Row { seconds, cpu_seconds: service.cpu_seconds(), peak_megabytes: service.megabytes("VmHWM:") }
 }
 
-/// Ten looks at the resident memory of the service while a producer keeps sending, 100 events to a message.
+/// Ten looks at the resident memory of the service, one after each tenth of the events, 100 to a message.
 fn watch_memory(events: u64) {
     let local = Process::local();
     let service = Process::service(&local);
     println!("| events published | resident memory |\n| ---: | ---: |");
-    thread::scope(|scope| {
-        scope.spawn(|| fill(&local, events, 100));
-        for tenth in 1..=10 {
-            while service.published() < events / 10 * tenth {
-                thread::sleep(Duration::from_millis(100));
-            }
-            println!(
-                "| {} | {:.0} MB |",
-                events / 10 * tenth,
-                service.megabytes("VmRSS:").unwrap_or_default()
-            );
+    let step = events / 10;
+    for tenth in 0..10 {
+        let end = step * (tenth + 1);
+        fill(&local, step * tenth..end, 100);
+        while service.published() < end {
+            thread::sleep(Duration::from_millis(20));
         }
-    });
+        println!("| {end} | {:.0} MB |", service.megabytes("VmRSS:").unwrap_or_default());
+    }
     println!("| peak | {:.0} MB |", service.megabytes("VmHWM:").unwrap_or_default());
 }
 
 /// Sends the events with the program's own producer.
-fn fill(local: &Process, events: u64, events_per_message: u64) {
+fn fill(local: &Process, events: Range<u64>, events_per_message: u64) {
     let mut producer = Command::new(PROGRAM)
         .args(["enqueue", "-", "--events-per-message", &events_per_message.to_string()])
         .args(["--queue-url", &local.queue_url("events")])
@@ -112,7 +109,7 @@ fn fill(local: &Process, events: u64, events_per_message: u64) {
         .spawn()
         .expect("the producer starts");
     let mut lines = producer.stdin.take().expect("a pipe");
-    for number in 0..events {
+    for number in events {
         writeln!(lines, "{}", RECORD.replace("NUMBER", &format!("{number:012}")))
             .expect("the producer reads");
     }

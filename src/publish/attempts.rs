@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
-use super::{Lane, Published, Verdict};
+use super::{Lane, Published, Verdict, lane::is_throttling};
 use crate::{
     batch::Batch,
     event::ReadyEvent,
@@ -16,11 +16,11 @@ use crate::{
     settle::Proof,
 };
 
-/// Tries of one event that the destination puts off again and again while its neighbours pass. Then the message is
-/// given back, and the queue's own redrive policy has the last word.
+/// Tries of one event that the destination fails for reasons of its own or does not mention. Then the message is given
+/// back, and the queue's own redrive policy has the last word.
 const TRIES_MAX: u32 = 10;
-/// How long such a message stays away.
-const PUT_OFF_FOR: Duration = Duration::from_mins(1);
+/// How long such a message stays away: long, because each time counts towards the queue's `maxReceiveCount`.
+const PUT_OFF_FOR: Duration = Duration::from_mins(15);
 
 /// An event of the batch and how often the destination has put it off.
 struct Trying {
@@ -128,6 +128,8 @@ impl Attempts<'_> {
                     self.refuse(trying, &code);
                     continue;
                 }
+                // Says nothing about the event, however often.
+                Verdict::TryAgain { code } if is_throttling(&code) => {}
                 Verdict::TryAgain { .. } | Verdict::Unknown => trying.tries += 1,
             }
             if trying.tries < TRIES_MAX {

@@ -236,7 +236,8 @@ impl Drop for InDoubt<'_> {
     }
 }
 
-fn is_throttling(code: &str) -> bool {
+/// Whether a code asks for fewer calls.
+pub(super) fn is_throttling(code: &str) -> bool {
     code.contains("Throttl")
 }
 

@@ -243,7 +243,8 @@ impl Destination for Lake {
                 continue;
             }
             if world.fault() {
-                verdicts.push(Verdict::TryAgain { code: "Throttling".into() });
+                let code = if world.rng.bool() { "Throttling" } else { "InternalFailure" };
+                verdicts.push(Verdict::TryAgain { code: code.into() });
                 continue;
             }
             let is_mentioned = !world.fault();
