@@ -168,10 +168,13 @@ impl fmt::Display for Account {
         } else {
             writeln!(f, "NOT balanced:\n  {}\n", self.disagreements.join("\n  "))?;
         }
+        // As it was called, so that the lines can be pasted where the program is on no path.
+        let program = std::env::args().next().unwrap_or_else(|| "tributary".to_owned());
         write!(
             f,
-            "Next: `tributary demo --keep` and then `tributary lake list`, `tributary explain FILE` for an event of \
-            your own,\n`tributary local` and `tributary run` for the real thing against endpoints on this machine."
+            "Next\n  {program} demo --keep      then, in another terminal:  {program} lake list\n  \
+             {program} explain FILE     what would become of an event of your own\n  \
+             {program} local            a queue and a lake on this machine, for `{program} run`"
         )
     }
 }
