@@ -117,6 +117,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// Whether a service's code asks for fewer calls: `Throttling`, `ThrottlingException`, `RequestThrottled` and their like.
+pub fn is_throttling(code: &str) -> bool {
+    code.contains("Throttl")
+}
+
 /// Why a call to the outside failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::LogConfig;
 
 /// Targets whose details hold requests or credentials.
 const CAPPED: &[&str] = &[
@@ -40,14 +40,9 @@ pub fn start(config: &LogConfig) -> Result<(), String> {
             filter = filter.add_directive(cap);
         }
     }
-    let is_json = match config.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
-    };
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let started = if is_json {
+    let started = if config.format.is_json(std::io::stderr().is_terminal()) {
         registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init()
     } else {
         registry.with(lines.with_target(false)).try_init()

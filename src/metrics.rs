@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::{
 
 use crate::{
     batch::Batch,
-    failure::{CallError, Reason},
+    failure::{CallError, Reason, is_throttling},
     flow::{Counts, Flow},
     publish::Verdict,
 };
@@ -341,7 +341,7 @@ fn outcome(answer: &Result<Vec<Verdict>, CallError>) -> &'static str {
     match answer {
         Ok(verdicts) if verdicts.iter().all(|verdict| matches!(verdict, Verdict::Accepted { .. })) => "ok",
         Ok(_) => "partial",
-        Err(CallError::Transient { code, .. }) if code.contains("Throttl") => "throttled",
+        Err(CallError::Transient { code, .. }) if is_throttling(code) => "throttled",
         Err(CallError::Transient { .. }) => "transient",
         Err(CallError::Misconfigured { .. }) => "misconfigured",
         Err(CallError::BadRequest { .. }) => "bad_request",

@@ -41,8 +41,6 @@ pub const ENCODING_ATTRIBUTE: &str = "tributary.encoding";
 const EMPTY_BODY: &str = "(empty)";
 /// Says that every attribute is text; counts towards the size.
 const STRING_TYPE: &str = "String";
-/// The shortest that a sentence is cut to before a letter counts as too large.
-const DETAIL_BYTES_MIN: usize = 0;
 
 /// A queue for letters.
 pub struct SqsDeadLetters {
@@ -181,7 +179,7 @@ impl Posted {
         if whole.bytes() <= bytes_max {
             return Ok(whole);
         }
-        let least = Self::new(letter, &letter.detail[..DETAIL_BYTES_MIN]);
+        let least = Self::new(letter, "");
         if least.bytes() > bytes_max {
             return Err(least.bytes());
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
-use super::{Lane, Published, Verdict, lane::is_throttling};
+use super::{Lane, Published, Verdict};
 use crate::{
     batch::Batch,
     event::ReadyEvent,
-    failure::{CallError, Reason, Rejection},
+    failure::{CallError, Reason, Rejection, is_throttling},
     intervals::Intervals,
     receive::Delivery,
     settle::Proof,

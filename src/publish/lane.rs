@@ -21,7 +21,7 @@ use super::{Destination, Verdict, attempts, pace::Pace};
 use crate::{
     batch::{Batch, Batcher},
     event::ReadyEvent,
-    failure::{CallError, Rejection},
+    failure::{CallError, Rejection, is_throttling},
     gate::{Cause, Gate},
     metrics::LaneMetrics,
     receive::Delivery,
@@ -234,11 +234,6 @@ impl Drop for InDoubt<'_> {
     fn drop(&mut self) {
         self.metrics.unknown_outcome.increment(self.events as u64);
     }
-}
-
-/// Whether a code asks for fewer calls.
-pub(super) fn is_throttling(code: &str) -> bool {
-    code.contains("Throttl")
 }
 
 fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tracing::warn;
 
-use super::{Ended, Ending, Settlement, receipt::MessageEnd};
+use super::{Ended, Ending, Outcome, Settlement, receipt::MessageEnd};
 use crate::{
     breaker::Breaker,
     dedupe::{Claimed, Committed, Ledger},
@@ -70,7 +70,7 @@ impl Settler {
                 ended.push(None);
                 continue;
             };
-            if matches!(outcome, super::Outcome::Drop) {
+            if matches!(outcome, Outcome::Drop) {
                 self.metrics.process.receipts_dropped.increment(1);
             }
             let returned = outcome.returned_after();

@@ -5,6 +5,7 @@ use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use crate::{
     aws::{self, Failure, Reached, sqs::OURS},
     command::enqueue::pack::{Batch, Message},
+    failure::is_throttling,
     intervals::Intervals,
 };
 
@@ -124,7 +125,7 @@ fn is_fatal(failure: &Failure) -> bool {
 
 /// An answer that says no to this request, and would again.
 fn is_refusal(failure: &Failure) -> bool {
-    let is_throttle = failure.code.contains("Throttl");
+    let is_throttle = is_throttling(&failure.code);
     matches!(failure.reached, Reached::Answer(400..=499)) && !is_throttle && !is_fatal(failure)
 }
 

@@ -16,6 +16,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     aws::{Failure, Reached, failure, sqs::of_entry},
+    failure::is_throttling,
     intervals::Intervals,
     limits,
     tasks::joined,
@@ -103,7 +104,7 @@ fn may_pass(failure: &Failure) -> bool {
         Reached::NothingByOurFault => false,
         Reached::Nothing | Reached::Unknown => true,
         Reached::Answer(status) => {
-            status >= 500 || failure.code.contains("Throttl") || failure.code == "InternalError"
+            status >= 500 || is_throttling(&failure.code) || failure.code == "InternalError"
         }
     }
 }
