@@ -20,6 +20,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer of SQS, beyond the 20 seconds of a long poll.
 const SQS_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest wait for an answer of DynamoDB: a call that takes longer has failed in all but name.
+const DYNAMODB_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer about one object, or one page of a query.
+const S3_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// How a call ended that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -153,6 +158,31 @@ impl Aws {
             builder = builder.endpoint_url(url);
         }
         aws_sdk_sqs::Client::from_conf(builder.build())
+    }
+
+    /// A client for tables. Its retries are few: the ledger's callers try again for as long as it takes.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let builder = aws_sdk_dynamodb::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts(DYNAMODB_TIMEOUT));
+        aws_sdk_dynamodb::Client::from_conf(builder.build())
+    }
+
+    /// A client for buckets.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let builder = aws_sdk_s3::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts(S3_TIMEOUT));
+        aws_sdk_s3::Client::from_conf(builder.build())
+    }
+
+    /// A client for queries to CloudTrail Lake, in the Region of its event data store.
+    pub fn cloudtrail(&self, region: &str) -> aws_sdk_cloudtrail::Client {
+        let builder = aws_sdk_cloudtrail::config::Builder::from(&self.config)
+            .region(Region::new(region.to_owned()))
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .timeout_config(timeouts(S3_TIMEOUT));
+        aws_sdk_cloudtrail::Client::from_conf(builder.build())
     }
 
     /// A client for one channel's Region. It never retries by itself: after a timeout the outcome is unknown, and

@@ -5,6 +5,7 @@ use std::{io, process::ExitCode};
 use crate::{
     cli::{Cli, Command},
     config::ConfigError,
+    dedupe::connect::ConnectError,
     output,
 };
 
@@ -45,6 +46,9 @@ pub enum CommandError {
     /// The arguments are wrong in a way that only the command can see. The sentence names the cure.
     #[error("{0}")]
     Usage(String),
+    /// The ledger cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] ConnectError),
     /// A file or stdin cannot be read.
     #[error("could not read {name}")]
     Read {
@@ -70,7 +74,7 @@ impl CommandError {
     /// The exit code. A reader that has seen enough (`| head`) is no failure.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Usage(_) => Exit::Usage,
+            Self::Config(_) | Self::Usage(_) | Self::Ledger(_) => Exit::Usage,
             Self::Print(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             Self::Read { .. } | Self::Print(_) | Self::Failed(_) => Exit::Failed,
         }

@@ -5,7 +5,7 @@
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
-use crate::identify::Format;
+use crate::{dedupe::OnConflict, identify::Format};
 
 mod bounds;
 mod channel_arn;
@@ -39,6 +39,8 @@ pub struct Config {
     /// At least one; names are distinct.
     pub destinations: Vec<DestinationConfig>,
     pub dedupe: DedupeConfig,
+    pub ledger: LedgerConfig,
+    pub publish_log: Option<PublishLogConfig>,
     pub batch: BatchConfig,
     pub flow: FlowConfig,
     pub breaker: BreakerConfig,
@@ -142,10 +144,89 @@ pub enum Oversize {
 pub struct DedupeConfig {
     /// An id is a duplicate for this long after it was settled.
     pub window: Duration,
-    /// The oldest ids are forgotten beyond this many (about 80 bytes each).
+    /// A ledger in memory forgets the oldest ids beyond this many (about 80 bytes each).
     pub entries_max: usize,
     /// How long a claim holds before another may take it over.
     pub lease: Duration,
+    /// What becomes of an event whose id was published with other content.
+    pub on_conflict: OnConflict,
+}
+
+/// Where it is remembered which events are under way and which are settled.
+#[derive(Clone, Debug)]
+pub struct LedgerConfig {
+    /// Which ledger.
+    pub kind: LedgerKind,
+    /// Keeps deployments apart that share one table or server.
+    pub namespace: String,
+    /// This worker remembers at most so many published ids by itself.
+    pub cache_entries_max: usize,
+    /// For so long after the ledger confirmed them.
+    pub cache_time: Duration,
+}
+
+/// The ledgers that there are.
+#[derive(Clone, Debug)]
+pub enum LedgerKind {
+    /// In this worker's memory: for one worker, forgotten when it stops.
+    Memory,
+    /// A table of `DynamoDB`.
+    DynamoDb {
+        /// Its name or ARN.
+        table: String,
+    },
+    /// A Valkey or Redis server, or a cluster of them.
+    Valkey(ValkeyConfig),
+}
+
+/// A Valkey or Redis server, or a cluster of them.
+#[derive(Clone)]
+pub struct ValkeyConfig {
+    /// `redis://` or `rediss://` (TLS), host and port; of a cluster one or several of its nodes.
+    pub urls: Vec<String>,
+    /// Whether it is a cluster.
+    pub is_cluster: bool,
+    /// For servers that ask for one.
+    pub password: Option<String>,
+    /// A PEM file with the authorities that are trusted instead of the system's.
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+/// All but the password, of which only the presence is told.
+impl fmt::Debug for ValkeyConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValkeyConfig")
+            .field("urls", &self.urls)
+            .field("is_cluster", &self.is_cluster)
+            .field("password", &self.password.as_ref().map(|_| "(hidden)"))
+            .field("ca_file", &self.ca_file)
+            .finish()
+    }
+}
+
+/// Where the proof of what was published goes.
+#[derive(Clone, Debug)]
+pub struct PublishLogConfig {
+    /// A folder or a bucket.
+    pub to: LogPlace,
+    /// A segment is closed at the latest after this long.
+    pub segment_time: Duration,
+    /// A segment is closed when it has this many bytes.
+    pub segment_bytes: usize,
+}
+
+/// A folder, or a prefix in a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPlace {
+    /// On this machine.
+    Folder(std::path::PathBuf),
+    /// In S3.
+    S3 {
+        /// The bucket's name.
+        bucket: String,
+        /// Without a slash at its end; may be empty.
+        prefix: String,
+    },
 }
 
 /// When a batch is full.
@@ -184,6 +265,8 @@ pub struct ServiceConfig {
     pub listen: SocketAddr,
     /// Longest time between SIGTERM and exit.
     pub drain_timeout: Duration,
+    /// How this worker is called in the ledger and the publish log; the host's name if it is not given.
+    pub worker: Option<String>,
 }
 
 /// What is logged, and how.

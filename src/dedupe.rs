@@ -4,13 +4,19 @@
 //! that dies in between leaves a claim that ends by itself. Rejections are claimed too, under their own key, so that
 //! a message that comes again for the sake of one neighbour does not dead-letter its bad event twice.
 
+mod cache;
 mod claims;
+pub mod connect;
 pub mod memory;
+mod recent;
+mod rounds;
 mod stage;
 pub mod waiting;
 
+pub use cache::CachedLedger;
 pub use claims::{OpenClaim, OpenClaims};
-pub use stage::{Candidate, Dedupe, Sorted};
+pub use rounds::in_rounds;
+pub use stage::{Candidate, Dedupe, OnConflict, Sorted};
 
 use std::{
     fmt,
@@ -18,16 +24,18 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
+
+use async_trait::async_trait;
+use bytestring::ByteString;
+use sha2::{Digest, Sha256};
 
 use crate::{
     event::ContentHash,
     failure::{CallError, Reason},
     receive::Deadline,
 };
-use async_trait::async_trait;
-use bytestring::ByteString;
 
 /// What is claimed: one event on its way to one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +46,22 @@ pub struct Key {
     pub id: ByteString,
     /// Set for an event whose id was published before with other content: the id itself belongs to that one.
     pub conflict: Option<ContentHash>,
+}
+
+impl Key {
+    /// SHA-256 over all parts: what stands for the key where keys must be short, spread evenly and tell nothing.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(self.destination.as_bytes());
+        hash.update([0]);
+        hash.update(self.id.as_bytes());
+        if let Some(content) = &self.conflict {
+            // No id holds this byte, as no UTF-8 text does.
+            hash.update([0xFF]);
+            hash.update(content.0);
+        }
+        hash.finalize().into()
+    }
 }
 
 /// Says whose claim it is. Made new for each delivery, so that a late owner can be told from the present one.
@@ -138,13 +162,59 @@ pub struct Committed {
     pub state: Final,
 }
 
-/// What the ledger knows of an id, for one destination.
+/// How a commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The ledger remembers it.
+    Recorded,
+    /// The claim is not ours any more: its lease had ended, and another took it over. Trying again changes nothing.
+    Lost,
+}
+
+/// What the ledger knows of a key: the event's receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub struct Entry {
+    /// What became of it.
+    pub state: State,
+    /// Of the event as it came.
+    pub content_hash: ContentHash,
+    /// The worker that claimed or settled it; `None` where the ledger is one worker's own.
+    pub worker: Option<String>,
+}
+
+/// What became of an event, as far as the ledger knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
     /// Claimed, not settled.
-    InProgress,
-    /// Settled.
-    Settled(Final),
+    InProgress {
+        /// The end of the lease; it moves while work goes on.
+        until: SystemTime,
+    },
+    /// The destination has it.
+    Published {
+        /// The destination's own name for it.
+        stored_as: String,
+        /// When it was settled.
+        at: SystemTime,
+    },
+    /// The dead-letter queue has it.
+    DeadLettered {
+        /// The reason's code, which a newer version may have written.
+        reason: String,
+        /// When it was settled.
+        at: SystemTime,
+    },
+}
+
+/// Something that a ledger says of itself, for an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is about.
+    pub what: &'static str,
+    /// What is so.
+    pub value: String,
+    /// What is wrong with that and what cures it, if anything is.
+    pub warning: Option<String>,
 }
 
 /// How much a ledger remembers.
@@ -167,8 +237,9 @@ pub trait Ledger: Send + Sync + 'static {
     async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError>;
 
     /// Ends claims of settled events, for the length of the dedupe window. One result for each, in the same order;
-    /// a claim that is not ours any more is left alone and answered with an error.
-    async fn commit(&self, settled: &[Committed]) -> Vec<Result<(), CallError>>;
+    /// a claim that is not ours any more is left alone. After an error the outcome is unknown and the same commit may
+    /// be tried again.
+    async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>>;
 
     /// Gives claims up, so that the next delivery can be claimed at once. One result for each, in the same order;
     /// releasing a claim that is not ours any more changes nothing and succeeds.
@@ -178,7 +249,20 @@ pub trait Ledger: Send + Sync + 'static {
     ///
     /// # Errors
     /// The ledger could not be asked.
-    async fn find(&self, key: &Key) -> Result<Option<Known>, CallError>;
+    async fn find(&self, key: &Key) -> Result<Option<Entry>, CallError>;
+
+    /// Forgets a key, whatever its state: an operator's act. Says whether there was anything to forget. A claim that
+    /// is forgotten is lost to its owner.
+    ///
+    /// # Errors
+    /// The ledger could not be asked; the outcome is unknown.
+    async fn forget(&self, key: &Key) -> Result<bool, CallError>;
+
+    /// What the ledger says of itself: size, settings that matter, and what is wrong with them.
+    ///
+    /// # Errors
+    /// The ledger could not be asked.
+    async fn describe(&self) -> Result<Vec<Fact>, CallError>;
 
     /// How much is remembered, where that is cheap to know.
     fn size(&self) -> LedgerSize {

@@ -45,10 +45,10 @@ impl fmt::Display for EventId {
 pub struct ContentHash(pub [u8; 32]);
 
 impl ContentHash {
-    /// The first 16 digits, for people to compare.
-    pub fn short(&self) -> String {
+    /// The first 32 digits: all that a ledger in memory keeps, and enough to tell contents apart.
+    pub fn half(&self) -> String {
         let mut digits = self.to_string();
-        digits.truncate(16);
+        digits.truncate(32);
         digits
     }
 }

@@ -23,6 +23,8 @@ pub enum Cause {
     Source,
     /// The ledger does not answer.
     Ledger,
+    /// The ledger does not take down what was settled.
+    Commits,
     /// Dead letters cannot be stored.
     DeadLetters,
     /// So many dead letters in a row that our own mistake is the likelier reason.
@@ -38,6 +40,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Source => f.write_str("source"),
             Self::Ledger => f.write_str("ledger"),
+            Self::Commits => f.write_str("ledger_commits"),
             Self::DeadLetters => f.write_str("dead_letters"),
             Self::Breaker => f.write_str("breaker"),
             Self::Stopping => f.write_str("stopping"),
@@ -148,9 +151,7 @@ impl Gate {
     /// One broken destination must not block the others: only when none is left is there nothing to take in for.
     fn lets_pass(&self, causes: &Causes) -> bool {
         let broken = causes.keys().filter(|cause| matches!(cause, Cause::Destination(_))).count();
-        let stopped = causes
-            .keys()
-            .any(|c| matches!(c, Cause::Ledger | Cause::DeadLetters | Cause::Breaker | Cause::Stopping));
+        let stopped = causes.keys().any(|cause| !matches!(cause, Cause::Source | Cause::Destination(_)));
         !stopped && (broken == 0 || broken < self.destinations)
     }
 }

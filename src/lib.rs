@@ -39,6 +39,7 @@ pub mod explain;
 
 pub mod aws;
 pub mod breaker;
+pub mod clock;
 pub mod config;
 pub mod failure;
 pub mod flow;

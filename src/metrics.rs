@@ -150,6 +150,8 @@ registry! {
         ledger_entries: Gauge = "tributary_ledger_entries",
         /// Settled ids that were forgotten before dedupe.window ended, because there were too many.
         ledger_evicted: Counter = "tributary_ledger_evicted_total",
+        /// Events whose id was published before with other content, whatever becomes of them.
+        id_conflicts: Counter = "tributary_id_conflicts_total",
         /// Deliveries that were returned unfinished: late, given up, or lost by a bug.
         receipts_dropped: Counter = "tributary_receipts_dropped_total",
         /// Published events whose claim could not be committed: a later copy would be published again.

@@ -16,7 +16,7 @@ use crate::{
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
     decode::{Decoded, decode},
-    dedupe::{Candidate, Dedupe, Ledger, LedgerSize, Sorted, waiting},
+    dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
     event::{IdentifiedEvent, ReadyEvent},
     failure::{Reason, Rejection},
     flow::Flow,
@@ -67,6 +67,8 @@ pub struct Pipeline {
     pub format: Option<Format>,
     /// How long a claim holds.
     pub lease: Duration,
+    /// What becomes of an event whose id was published with other content.
+    pub on_conflict: OnConflict,
     /// Most bytes under way.
     pub max_in_flight_bytes: usize,
     /// Most polls in flight.
@@ -93,10 +95,11 @@ impl Pipeline {
     pub async fn run(mut self, shutdown: Shutdown) {
         let (to_settler, settlements) = mpsc::unbounded_channel();
         let (to_dead_letters, rejected) = mpsc::unbounded_channel();
+        let (to_claims, candidates) = mpsc::unbounded_channel();
         let (to_waiting, held) = mpsc::unbounded_channel();
         let room = Room::new(self.max_in_flight_bytes);
         let breaker = Breaker::new(self.breaker.clone(), self.gate.clone());
-        let dedupe = Arc::new(Dedupe::new(self.ledger.clone(), self.lease, self.gate.clone()));
+        let dedupe = Arc::new(self.dedupe());
 
         let mut loops = JoinSet::new();
         let stages = Arc::new(Stages {
@@ -106,11 +109,14 @@ impl Pipeline {
             to_dead_letters,
             format: self.format,
         });
-        let intake = self.intake(room.clone(), to_settler, stages.clone().process(to_waiting));
+        let intake = self.intake(room.clone(), to_settler, stages.clone().take_apart(to_claims));
         loops.spawn(intake.run(shutdown.stop.clone()));
+        let claiming = stages.clone();
+        let claim = move |round| claiming.clone().claim(to_waiting.clone(), round);
+        loops.spawn(in_rounds(candidates, shutdown.give_up.clone(), claim));
         loops.spawn(stages.wait(held, shutdown.give_up.clone()));
+        loops.spawn(self.settler(&breaker, shutdown.give_up.clone()).run(settlements));
         loops.spawn(self.dead_letters(&breaker).run(rejected, shutdown));
-        loops.spawn(self.settler(&breaker).run(settlements));
 
         let all_ended = async {
             while let Some(ended) = loops.join_next().await {
@@ -168,13 +174,20 @@ impl Pipeline {
         }
     }
 
-    fn settler(&self, breaker: &Arc<Breaker>) -> Settler {
+    fn settler(&self, breaker: &Arc<Breaker>, give_up: CancellationToken) -> Settler {
         Settler {
             source: self.source.clone(),
             ledger: self.ledger.clone(),
+            gate: self.gate.clone(),
             breaker: breaker.clone(),
             metrics: self.metrics.clone(),
+            give_up,
         }
+    }
+
+    fn dedupe(&self) -> Dedupe {
+        let metrics = self.metrics.clone();
+        Dedupe::new(self.ledger.clone(), self.lease, self.on_conflict, self.gate.clone(), metrics)
     }
 }
 
@@ -197,19 +210,28 @@ struct Stages {
 }
 
 impl Stages {
-    /// Takes messages apart, claims their events and sends each on its way; those in other hands wait.
-    fn process(self: Arc<Self>, to_waiting: mpsc::UnboundedSender<Delivery<Candidate>>) -> Process {
+    /// Takes messages apart and puts their events in line for a claim.
+    fn take_apart(self: Arc<Self>, to_claims: mpsc::UnboundedSender<Delivery<Candidate>>) -> Process {
         Arc::new(move |received: Received| {
-            let (stages, to_waiting) = (self.clone(), to_waiting.clone());
-            Box::pin(async move {
-                let candidates =
-                    received.into_iter().flat_map(|(message, receipt)| stages.candidates(&message, receipt));
-                for delivery in stages.proceed(stages.dedupe.claim(candidates.collect()).await) {
-                    // The waiting room outlives intake; after giving up, dropping returns the delivery.
-                    drop(to_waiting.send(delivery));
+            for (message, receipt) in received {
+                for delivery in self.candidates(&message, receipt) {
+                    // The claims outlive intake; after giving up, dropping returns the delivery.
+                    drop(to_claims.send(delivery));
                 }
-            })
+            }
         })
+    }
+
+    /// Claims a round and sends each event on its way; those in other hands wait.
+    async fn claim(
+        self: Arc<Self>,
+        to_waiting: mpsc::UnboundedSender<Delivery<Candidate>>,
+        round: Vec<Delivery<Candidate>>,
+    ) {
+        for delivery in self.proceed(self.dedupe.claim(round).await) {
+            // The waiting room outlives the claims; after giving up, dropping returns the delivery.
+            drop(to_waiting.send(delivery));
+        }
     }
 
     /// Stages 2 and 3: one candidate for each event and destination.

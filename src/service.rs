@@ -9,7 +9,7 @@ use crate::{
     aws::Aws,
     config::{Config, DestinationConfig},
     dead_letter::sqs::SqsDeadLetters,
-    dedupe::memory::MemoryLedger,
+    dedupe::Ledger,
     gate::{Cause, Gate},
     health::Health,
     metrics::Metrics,
@@ -60,16 +60,21 @@ impl Service {
     ///
     /// # Errors
     /// The metrics cannot be set up.
-    pub fn new(config: &Config, aws: &Aws) -> Result<Self, metrics_exporter_prometheus::BuildError> {
+    pub fn new(
+        config: &Config,
+        aws: &Aws,
+        ledger: Arc<dyn Ledger>,
+    ) -> Result<Self, metrics_exporter_prometheus::BuildError> {
         let metrics = Metrics::new()?;
         let gate = Arc::new(Gate::new(config.destinations.len()));
         let pipeline = Pipeline {
             source: Arc::new(SqsSource::new(aws, &config.source, metrics.clone())),
-            ledger: Arc::new(MemoryLedger::new(config.dedupe.window, config.dedupe.entries_max)),
+            ledger,
             letters: Arc::new(SqsDeadLetters::new(aws, &config.dead_letter)),
             lanes: config.destinations.iter().map(|destination| lane(config, destination, aws)).collect(),
             format: config.source.format,
             lease: config.dedupe.lease,
+            on_conflict: config.dedupe.on_conflict,
             max_in_flight_bytes: config.flow.max_in_flight_bytes,
             receivers_max: config.source.receivers_max,
             breaker: config.breaker.clone(),

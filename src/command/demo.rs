@@ -19,6 +19,7 @@ use crate::{
     aws::Aws,
     cli::DemoArgs,
     config::{Config, LogConfig, LogFormat},
+    dedupe::connect,
     local::{self, Local, LocalOptions},
     log, output,
     service::Service,
@@ -43,7 +44,8 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let mut local = start_local(args.keep).await?;
     let (config, _) = Config::load(None, environment(&local))?;
     let aws = Aws::local(&local.sqs_url(), &local.lake_url());
-    let service = Service::new(&config, &aws).map_err(CommandError::failed)?;
+    let ledger = connect::for_worker(&config, &aws, "demo")?;
+    let service = Service::new(&config, &aws, ledger).map_err(CommandError::failed)?;
     let metrics = service.metrics.clone();
 
     let started = Instant::now();

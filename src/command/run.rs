@@ -11,6 +11,7 @@ use crate::{
     aws::Aws,
     cli::RunArgs,
     config::{Config, process_environment},
+    dedupe::connect,
     health, log,
     service::{Drained, Service},
 };
@@ -23,7 +24,10 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
         warn!("{warning}");
     }
 
-    let service = Service::new(&config, &Aws::from_environment().await).map_err(CommandError::failed)?;
+    let aws = Aws::from_environment().await;
+    let worker = connect::worker_name(config.service.worker.as_deref());
+    let ledger = connect::for_worker(&config, &aws, &worker)?;
+    let service = Service::new(&config, &aws, ledger).map_err(CommandError::failed)?;
     let listener = health::listen(config.service.listen).await.map_err(|source| {
         let addr = config.service.listen;
         CommandError::Usage(format!(

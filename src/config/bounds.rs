@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     config::{
         Finding, RawConfig,
-        keys::{self, named},
+        keys::{self, Absent, AnyKey, environment_name, named},
         kinds::written,
         queue_url::is_fifo,
     },
@@ -26,6 +26,8 @@ pub(crate) fn problems_together(raw: &RawConfig) -> Vec<Finding> {
     problems.extend(lease(raw));
     problems.extend(window(raw));
     problems.extend(channels(raw));
+    problems.extend(ledger(raw));
+    problems.extend(valkey_nodes(raw));
     problems
 }
 
@@ -155,6 +157,36 @@ fn channels(raw: &RawConfig) -> Vec<Finding> {
         }
     }
     problems
+}
+
+/// What the chosen ledger cannot do without.
+fn ledger(raw: &RawConfig) -> Option<Finding> {
+    let kind = raw.get(&keys::LEDGER_KIND)?;
+    let needed: &dyn AnyKey = match kind {
+        keys::Ledger::Memory => return None,
+        keys::Ledger::DynamoDb => &keys::LEDGER_TABLE,
+        keys::Ledger::Valkey | keys::Ledger::ValkeyCluster => &keys::LEDGER_URLS,
+    };
+    let Absent::Nothing { example } = needed.absent() else { return None };
+    raw.written(needed.path()).is_none().then(|| Finding {
+        key: needed.path().to_owned(),
+        origin: None,
+        what: "is not given, and the ledger that ledger.kind names needs it".into(),
+        cure: format!("write it, such as \"{example}\", or set {}", environment_name(needed.path())),
+    })
+}
+
+/// The nodes of a cluster are found by themselves, but only of a cluster.
+fn valkey_nodes(raw: &RawConfig) -> Option<Finding> {
+    let urls = raw.get(&keys::LEDGER_URLS)?;
+    (raw.get(&keys::LEDGER_KIND)? == keys::Ledger::Valkey && urls.len() > 1).then(|| {
+        Finding::about(
+            raw,
+            keys::LEDGER_URLS.path,
+            format!("names {} servers, and ledger.kind is one server", urls.len()),
+            "write ledger.kind = \"valkey-cluster\", or one URL",
+        )
+    })
 }
 
 fn drain(raw: &RawConfig) -> Option<Finding> {

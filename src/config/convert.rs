@@ -3,7 +3,8 @@
 
 use crate::config::{
     BatchConfig, BreakerConfig, Config, ConfigError, DeadLetterConfig, DedupeConfig, DestinationConfig,
-    Finding, FlowConfig, LogConfig, RawConfig, ServiceConfig, SourceConfig, bounds,
+    Finding, FlowConfig, LedgerConfig, LedgerKind, LogConfig, PublishLogConfig, RawConfig, ServiceConfig,
+    SourceConfig, ValkeyConfig, bounds,
     finding::Origin,
     keys::{self, Absent, AnyKey, environment_name},
 };
@@ -74,7 +75,10 @@ fn build(raw: &RawConfig) -> Option<Config> {
             window: raw.get(&keys::DEDUPE_WINDOW)?,
             entries_max: raw.get(&keys::DEDUPE_ENTRIES_MAX)?,
             lease: raw.get(&keys::DEDUPE_LEASE)?,
+            on_conflict: raw.get(&keys::DEDUPE_ON_CONFLICT)?,
         },
+        ledger: ledger(raw)?,
+        publish_log: publish_log(raw)?,
         batch: BatchConfig {
             linger: raw.get(&keys::BATCH_LINGER)?,
             events_max: raw.get(&keys::BATCH_EVENTS_MAX)?,
@@ -89,9 +93,39 @@ fn build(raw: &RawConfig) -> Option<Config> {
         service: ServiceConfig {
             listen: raw.get(&keys::SERVICE_LISTEN)?,
             drain_timeout: raw.get(&keys::SERVICE_DRAIN_TIMEOUT)?,
+            worker: raw.get(&keys::SERVICE_WORKER),
         },
         log: LogConfig { filter: raw.get(&keys::LOG_FILTER)?, format: raw.get(&keys::LOG_FORMAT)? },
     })
+}
+
+/// `None` also where [`bounds`] has found that a key is missing.
+fn ledger(raw: &RawConfig) -> Option<LedgerConfig> {
+    let kind = raw.get(&keys::LEDGER_KIND)?;
+    Some(LedgerConfig {
+        kind: match kind {
+            keys::Ledger::Memory => LedgerKind::Memory,
+            keys::Ledger::DynamoDb => LedgerKind::DynamoDb { table: raw.get(&keys::LEDGER_TABLE)? },
+            keys::Ledger::Valkey | keys::Ledger::ValkeyCluster => LedgerKind::Valkey(ValkeyConfig {
+                urls: raw.get(&keys::LEDGER_URLS)?,
+                is_cluster: kind == keys::Ledger::ValkeyCluster,
+                password: raw.get(&keys::LEDGER_PASSWORD),
+                ca_file: raw.get(&keys::LEDGER_CA_FILE),
+            }),
+        },
+        namespace: raw.get(&keys::LEDGER_NAMESPACE)?,
+        cache_entries_max: raw.get(&keys::LEDGER_CACHE_ENTRIES_MAX)?,
+        cache_time: raw.get(&keys::LEDGER_CACHE_TIME)?,
+    })
+}
+
+/// The outer `None` is a problem, the inner one is no log.
+#[expect(clippy::option_option, reason = "wrong, or not wanted")]
+fn publish_log(raw: &RawConfig) -> Option<Option<PublishLogConfig>> {
+    let (segment_time, segment_bytes) =
+        (raw.get(&keys::PUBLISH_LOG_SEGMENT_TIME)?, raw.get(&keys::PUBLISH_LOG_SEGMENT_BYTES)?);
+    let to = raw.get(&keys::PUBLISH_LOG_TO);
+    Some(to.map(|to| PublishLogConfig { to, segment_time, segment_bytes }))
 }
 
 fn destination(raw: &RawConfig, name: &str) -> Option<DestinationConfig> {

@@ -8,9 +8,11 @@ use crate::{
     config::{
         LogFormat, Oversize,
         kinds::{
-            Bytes, Channel, Choice, Count, ExternalId, Kind, Listen, LogFilter, QueueUrl, Share, Time, Wrong,
+            Bytes, CaFile, Channel, Choice, Count, ExternalId, Kind, Listen, LogFilter, Name, Password,
+            Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
         },
     },
+    dedupe::OnConflict,
     identify::Format,
     limits,
 };
@@ -120,12 +122,32 @@ pub static TABLES: &[(&str, &str)] = &[
          (a lower-case letter, then letters, digits and dashes, 32 in all) and labels metrics and dead letters.",
     ),
     ("dedupe", "How long and how many published event ids are remembered, so that none is published twice."),
+    (
+        "ledger",
+        "Where it is remembered which events are under way and which are settled. In memory for a single worker; \
+         several workers need one that they share.",
+    ),
+    (
+        "publish_log",
+        "Proof of what was published: a chain of hashes that `tributary verify` checks. Written beside the work, \
+         never in its way.",
+    ),
     ("batch", "When a request to the lake is full enough to leave. Applies to each destination on its own."),
     ("flow", "How much may be under way at once: the one knob for memory."),
     ("breaker", "When so many dead letters look like a mistake of ours, stop and call for help."),
     ("service", "The process among other processes."),
     ("log", "What is logged, and how. No payload is ever logged, at any level."),
 ];
+
+/// The ledgers by their names in `ledger.kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the reference")]
+pub enum Ledger {
+    Memory,
+    DynamoDb,
+    Valkey,
+    ValkeyCluster,
+}
 
 macro_rules! keys {
     ($($name:ident: $kind:ty = $path:literal, $absent:expr, $value:expr, $doc:literal;)+) => {
@@ -150,6 +172,17 @@ const fn seconds(min: u64, max: u64) -> Time {
 const FORMATS: Choice<Option<Format>> =
     Choice(&[("auto", None), ("lake", Some(Format::Lake)), ("cloudtrail", Some(Format::CloudTrail))]);
 const OVERSIZE: Choice<Oversize> = Choice(&[("move", Oversize::Move), ("reject", Oversize::Reject)]);
+const CONFLICTS: Choice<OnConflict> = Choice(&[
+    ("dead-letter", OnConflict::DeadLetter),
+    ("duplicate", OnConflict::Duplicate),
+    ("publish", OnConflict::Publish),
+]);
+const LEDGERS: Choice<Ledger> = Choice(&[
+    ("memory", Ledger::Memory),
+    ("dynamodb", Ledger::DynamoDb),
+    ("valkey", Ledger::Valkey),
+    ("valkey-cluster", Ledger::ValkeyCluster),
+]);
 const LOG_FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)]);
 
@@ -157,6 +190,11 @@ const LOG_FORMATS: Choice<LogFormat> =
 const BATCH_BYTES_MIN: usize = 2 * limits::EVENT_DATA_BYTES_MAX + 1_000;
 const _: () = assert!(BATCH_BYTES_MIN > 2 * (limits::EVENT_DATA_BYTES_MAX + limits::EVENT_ID_CHARS_MAX));
 const DAY_MS: u64 = 86_200_000;
+
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>; or an ARN.
+const TABLE: Name = Name { chars_min: 3, chars_max: 1_024, others: "-_.:/" };
+const NAMESPACE: Name = Name { chars_min: 1, chars_max: 64, others: "-_." };
+const WORKER: Name = Name { chars_min: 1, chars_max: 128, others: "-_.:/" };
 
 const SOURCE_QUEUE: Absent =
     Absent::Required { example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events" };
@@ -218,11 +256,52 @@ keys! {
          source.visibility. Set it to the longest time after which a producer may send an event again.";
     DEDUPE_ENTRIES_MAX: Count = "dedupe.entries_max", Absent::Default("200000"),
         Count { min: 10_000, max: 100_000_000 },
-        "The oldest ids are forgotten beyond this many, even within the window; a metric tells. About 80 bytes of \
-         memory each. Set it to the events of one window at peak rate.";
+        "A ledger in memory forgets the oldest ids beyond this many, even within the window; a metric tells. About \
+         80 bytes of memory each. Set it to the events of one window at peak rate. Other ledgers need no such bound.";
     DEDUPE_LEASE: Time = "dedupe.lease", Absent::Default("120s"), time(10_000, DAY_MS),
         "How long a claim on an event id holds before another worker may take it over. Must be at least \
          source.visibility and at most dedupe.window. Change it together with source.visibility.";
+    DEDUPE_ON_CONFLICT: Choice<OnConflict> = "dedupe.on_conflict", Absent::Default("dead-letter"), CONFLICTS,
+        "What becomes of an event whose id was published before with other content, which is possibly tampering: \
+         \"dead-letter\" keeps it for a person to look at, \"duplicate\" drops it as a copy, \"publish\" publishes it \
+         as well. Each is counted. Change it only for a producer that is known to use ids again.";
+
+    LEDGER_KIND: Choice<Ledger> = "ledger.kind", Absent::Default("memory"), LEDGERS,
+        "\"memory\" is for one worker and is forgotten when it stops. \"dynamodb\" survives everything and costs two \
+         writes an event; \"valkey\" (or Redis, \"valkey-cluster\" for a cluster) is faster and cheaper and may \
+         forget its last seconds when the server fails over. Set one of those where more than one worker runs.";
+    LEDGER_TABLE: Name = "ledger.table", Absent::Nothing { example: "tributary-ledger" }, TABLE,
+        "The DynamoDB table, by name or ARN, for ledger.kind = \"dynamodb\": partition key `key`, a string; time to \
+         live on `expires`. infra/tributary.yaml makes one.";
+    LEDGER_URLS: ValkeyUrls = "ledger.url", Absent::Nothing { example: "rediss://ledger.example.com:6379" }, ValkeyUrls,
+        "Where the Valkey or Redis server is; with commas between them, several nodes of a cluster. rediss:// is TLS. \
+         A user may stand before the host, as in rediss://tributary@host; the password has a key of its own.";
+    LEDGER_PASSWORD: Password = "ledger.password", Absent::Nothing { example: "example-password" }, Password,
+        "For a Valkey or Redis server that asks for one. Treated as a secret: never logged, never shown. Better given \
+         by the environment than written here.";
+    LEDGER_CA_FILE: CaFile = "ledger.ca_file", Absent::Nothing { example: "/etc/tributary/ca.pem" }, CaFile,
+        "A PEM file with the authorities that a rediss:// server is checked against, instead of the system's. For \
+         servers with a certificate of your own.";
+    LEDGER_NAMESPACE: Name = "ledger.namespace", Absent::Default("tributary"), NAMESPACE,
+        "Keeps deployments apart that share one table or server. Two that carry different events to destinations of \
+         the same name must differ in it.";
+    LEDGER_CACHE_ENTRIES_MAX: Count = "ledger.cache_entries_max", Absent::Default("100000"),
+        Count { min: 1_000, max: 100_000_000 },
+        "In front of a shared ledger each worker remembers at most so many published ids by itself, so that their \
+         copies cost no request. About 80 bytes of memory each.";
+    LEDGER_CACHE_TIME: Time = "ledger.cache_time", Absent::Default("5m"), time(1_000, DAY_MS),
+        "How long a worker trusts that memory of its own. After `tributary ledger forget` a copy may still count as a \
+         duplicate for this long.";
+
+    PUBLISH_LOG_TO: Place = "publish_log.to", Absent::Nothing { example: "s3://audit-proof/tributary" }, Place,
+        "Where the publish log goes: a folder, or s3://bucket/prefix. Without it there is none. In S3 choose a bucket \
+         with object lock, so that nobody can change what was written.";
+    PUBLISH_LOG_SEGMENT_TIME: Time = "publish_log.segment_time", Absent::Default("1m"), time(1_000, 3_600_000),
+        "A segment is closed at the latest after this long. In S3 that is also how much of the log a crash can lose. \
+         Raise it for fewer, larger objects.";
+    PUBLISH_LOG_SEGMENT_BYTES: Bytes = "publish_log.segment_bytes", Absent::Default("8MiB"),
+        Bytes { min: 1 << 16, max: 64 << 20 },
+        "A segment is closed when it has this many bytes. For S3 they are held in memory until then.";
 
     BATCH_LINGER: Time = "batch.linger", Absent::Default("250ms"), time(0, 60_000),
         "Longest wait for a batch to fill before it leaves anyway. Longer means fewer, fuller calls and more \
@@ -255,6 +334,9 @@ keys! {
     SERVICE_DRAIN_TIMEOUT: Time = "service.drain_timeout", Absent::Default("25s"), time(1_000, 3_600_000),
         "Longest time between SIGTERM and exit; what is not settled by then is returned to the queue. Keep it below \
          what the platform grants: 30 s by default on ECS and Kubernetes, 120 s at most on Fargate.";
+    SERVICE_WORKER: Name = "service.worker", Absent::Nothing { example: "worker-1" }, WORKER,
+        "How this worker is called in the ledger and the publish log. Without it, the host's name. Each process adds \
+         something random, so that a restart can be told apart.";
 
     LOG_FILTER: LogFilter = "log.filter", Absent::Default("info"), LogFilter,
         "Which log lines are written. Set \"info,tributary=debug\" to follow single messages.";
@@ -286,6 +368,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 26);
+        assert_eq!(ALL.len(), 39);
     }
 }

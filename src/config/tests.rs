@@ -309,9 +309,13 @@ fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
         .lines()
         .map(|line| if is_value(line) { line[1..].to_owned() } else { line.to_owned() })
         .collect();
-    let loaded = Config::load(Some(file(&uncommented.join("\n")).path()), variables).unwrap().0;
-    assert_eq!(loaded.destinations[0].external_id.as_deref(), Some("example-external-id"));
-    assert_eq!(format!("{loaded:?}").replace("Some(\"(hidden)\")", "None"), defaults);
+    let mut loaded = Config::load(Some(file(&uncommented.join("\n")).path()), variables).unwrap().0;
+    // What has no default is an example there.
+    assert_eq!(loaded.destinations[0].external_id.take().as_deref(), Some("example-external-id"));
+    assert_eq!(loaded.service.worker.take().as_deref(), Some("worker-1"));
+    let to = loaded.publish_log.take().unwrap().to;
+    assert_eq!(to, LogPlace::S3 { bucket: "audit-proof".into(), prefix: "tributary".into() });
+    assert_eq!(format!("{loaded:?}"), defaults);
 }
 
 #[test]

@@ -4,58 +4,47 @@
 //! Open claims are bounded by the room for messages. What it costs: about 80 bytes an id.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Claim, Claimed, Claiming, Committed, Final, Key, Known, Ledger, LedgerSize, Token};
+use super::{
+    Claim, Claimed, Claiming, Commit, Committed, Entry, Fact, Final, Key, Ledger, LedgerSize, State, Token,
+    recent::{Half, Recent, first_half, half_of_key},
+};
 use crate::{event::ContentHash, failure::CallError, failure::Reason};
-
-/// Half of a SHA-256: ids are told apart by 128 bits, which 10^12 of them share with a probability of 10^-15.
-/// As bytes, because a number would be aligned to 16 of them and make each entry a third larger.
-type Digest128 = [u8; 16];
 
 /// Forgets on restart.
 #[derive(Debug)]
 pub struct MemoryLedger {
-    window: Duration,
     entries_max: usize,
-    state: Mutex<State>,
+    events: Mutex<Events>,
     evicted: AtomicU64,
 }
 
 #[derive(Debug)]
-struct State {
-    /// Seconds are counted from here.
-    started: Instant,
-    open: HashMap<Digest128, Open>,
-    settled: HashMap<Digest128, Settled>,
-    /// In the order of settling, which is the order of forgetting. A key that was settled again stands here twice.
-    order: VecDeque<(u32, Digest128)>,
-    /// How many were taken from the front of `order`, modulo 2^32: the number of the one that stands there now.
-    forgotten: u32,
+struct Events {
+    open: HashMap<Half, Open>,
+    settled: Recent<Settled>,
 }
 
 #[derive(Debug)]
 struct Open {
     token: Token,
+    content: Half,
     lease_until: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Settled {
-    content: Digest128,
-    /// Its number in `order`, modulo 2^32: what was settled again since is not forgotten with its first settlement.
-    number: u32,
+    content: Half,
     /// `None`: published. The lake's own name for it is not kept here; it would double the size.
     dead_lettered: Option<Reason>,
 }
@@ -63,75 +52,97 @@ struct Settled {
 impl MemoryLedger {
     /// Remembers at most `entries_max` settled ids, each for `window`.
     pub fn new(window: Duration, entries_max: usize) -> Self {
-        let state = State {
-            started: Instant::now(),
-            open: HashMap::new(),
-            settled: HashMap::new(),
-            order: VecDeque::new(),
-            forgotten: 0,
-        };
-        Self { window, entries_max: entries_max.max(1), state: Mutex::new(state), evicted: AtomicU64::new(0) }
+        let events = Events { open: HashMap::new(), settled: Recent::new(window, entries_max) };
+        Self { entries_max: entries_max.max(1), events: Mutex::new(events), evicted: AtomicU64::new(0) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.forget_older_than(self.window);
-        state
+    fn lock(&self) -> MutexGuard<'_, Events> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.settled.forget_old();
+        events
     }
 }
 
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
-        let keys: Vec<_> = wishes.iter().map(|wish| digest(&wish.key)).collect();
-        let mut state = self.lock();
+        let keys: Vec<_> = wishes.iter().map(|wish| half_of_key(&wish.key)).collect();
+        let mut events = self.lock();
         let now = Instant::now();
-        Ok(wishes.iter().zip(keys).map(|(wish, key)| state.claim(key, wish, now, lease)).collect())
+        Ok(wishes.iter().zip(keys).map(|(wish, key)| events.claim(key, wish, now, lease)).collect())
     }
 
-    async fn commit(&self, settled: &[Committed]) -> Vec<Result<(), CallError>> {
-        let keys: Vec<_> = settled.iter().map(|committed| digest(&committed.claim.key)).collect();
-        let mut state = self.lock();
-        let now = Instant::now();
+    async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
+        let keys: Vec<_> = settled.iter().map(|committed| half_of_key(&committed.claim.key)).collect();
+        let mut events = self.lock();
         let results =
-            settled.iter().zip(keys).map(|(committed, key)| state.commit(key, committed, now)).collect();
-        let evicted = state.forget_beyond(self.entries_max);
-        self.evicted.fetch_add(evicted, Ordering::Relaxed);
+            settled.iter().zip(keys).map(|(committed, key)| Ok(events.commit(key, committed))).collect();
+        self.evicted.fetch_add(events.settled.forget_beyond(), Ordering::Relaxed);
         results
     }
 
     async fn release(&self, claims: &[Claimed]) -> Vec<Result<(), CallError>> {
-        let mut state = self.lock();
+        let mut events = self.lock();
         for claim in claims {
-            let key = digest(&claim.key);
-            if state.open.get(&key).is_some_and(|open| open.token == claim.token) {
-                state.open.remove(&key);
+            let key = half_of_key(&claim.key);
+            if events.open.get(&key).is_some_and(|open| open.token == claim.token) {
+                events.open.remove(&key);
             }
         }
         claims.iter().map(|_| Ok(())).collect()
     }
 
-    async fn find(&self, key: &Key) -> Result<Option<Known>, CallError> {
-        let key = digest(key);
-        let state = self.lock();
-        let settled = state.settled.get(&key).map(|settled| match settled.dead_lettered {
-            None => Final::Published { stored_as: String::new() },
-            Some(reason) => Final::DeadLettered { reason },
+    async fn find(&self, key: &Key) -> Result<Option<Entry>, CallError> {
+        let key = half_of_key(key);
+        let events = self.lock();
+        let open = events.open.get(&key).map(|open| {
+            let until = SystemTime::now() + open.lease_until.saturating_duration_since(Instant::now());
+            (State::InProgress { until }, open.content)
         });
-        Ok(settled.map(Known::Settled).or_else(|| state.open.get(&key).map(|_| Known::InProgress)))
+        let settled = || {
+            let (settled, age) = events.settled.get(&key)?;
+            let at = SystemTime::now() - age;
+            let state = match settled.dead_lettered {
+                None => State::Published { stored_as: String::new(), at },
+                Some(reason) => State::DeadLettered { reason: reason.code().to_owned(), at },
+            };
+            Some((state, settled.content))
+        };
+        let known = open.or_else(settled);
+        Ok(known.map(|(state, content)| Entry { state, content_hash: whole(content), worker: None }))
+    }
+
+    async fn forget(&self, key: &Key) -> Result<bool, CallError> {
+        let key = half_of_key(key);
+        let mut events = self.lock();
+        let was_open = events.open.remove(&key).is_some();
+        Ok(events.settled.remove(&key) || was_open)
+    }
+
+    async fn describe(&self) -> Result<Vec<Fact>, CallError> {
+        let LedgerSize { entries, evicted } = self.size();
+        let warning = (evicted > 0)
+            .then(|| "ids were forgotten before their window ended: raise dedupe.entries_max".to_owned());
+        let fact = |what, value: String, warning| Fact { what, value, warning };
+        Ok(vec![
+            fact("entries", entries.to_string(), None),
+            fact("most entries", self.entries_max.to_string(), None),
+            fact("forgotten too early", evicted.to_string(), warning),
+        ])
     }
 
     fn size(&self) -> LedgerSize {
-        let state = self.lock();
-        let entries = (state.open.len() + state.settled.len()) as u64;
+        let events = self.lock();
+        let entries = (events.open.len() + events.settled.len()) as u64;
         LedgerSize { entries, evicted: self.evicted.load(Ordering::Relaxed) }
     }
 }
 
-impl State {
-    fn claim(&mut self, key: Digest128, wish: &Claiming, now: Instant, lease: Duration) -> Claim {
-        if let Some(settled) = self.settled.get(&key) {
-            let is_same = settled.content == first_half(&wish.content_hash);
+impl Events {
+    fn claim(&mut self, key: Half, wish: &Claiming, now: Instant, lease: Duration) -> Claim {
+        let content = first_half(&wish.content_hash);
+        if let Some((settled, _)) = self.settled.get(&key) {
+            let is_same = settled.content == content;
             match settled.dead_lettered {
                 // The whole hash is not kept; the caller compares, so it is given what makes the comparison right.
                 None if is_same => return Claim::AlreadyPublished { content_hash: wish.content_hash },
@@ -146,16 +157,13 @@ impl State {
         {
             return Claim::HeldElsewhere { lease_left: open.lease_until - now };
         }
-        self.open.insert(key, Open { token: wish.token, lease_until: now + lease });
+        self.open.insert(key, Open { token: wish.token, content, lease_until: now + lease });
         Claim::Won
     }
 
-    fn commit(&mut self, key: Digest128, committed: &Committed, now: Instant) -> Result<(), CallError> {
+    fn commit(&mut self, key: Half, committed: &Committed) -> Commit {
         if self.open.get(&key).is_none_or(|open| open.token != committed.claim.token) {
-            return Err(CallError::BadRequest {
-                code: "claim_lost".into(),
-                message: "the claim was taken over after its lease had ended".into(),
-            });
+            return Commit::Lost;
         }
         self.open.remove(&key);
         let dead_lettered = match &committed.state {
@@ -163,65 +171,12 @@ impl State {
             Final::DeadLettered { reason } => Some(*reason),
         };
         let content = first_half(&committed.claim.content_hash);
-        #[expect(clippy::cast_possible_truncation, reason = "modulo 2^32, and no more entries than that")]
-        let number = self.forgotten.wrapping_add(self.order.len() as u32);
-        self.settled.insert(key, Settled { content, number, dead_lettered });
-        self.order.push_back((self.second_of(now), key));
-        Ok(())
-    }
-
-    fn forget_older_than(&mut self, window: Duration) {
-        let now = u64::from(self.second_of(Instant::now()));
-        while self
-            .order
-            .front()
-            .is_some_and(|(settled_at, _)| u64::from(*settled_at) + window.as_secs() < now)
-        {
-            self.forget_oldest();
-        }
-    }
-
-    /// Whole seconds since the start: 136 years of them.
-    fn second_of(&self, at: Instant) -> u32 {
-        u32::try_from(at.duration_since(self.started).as_secs()).unwrap_or(u32::MAX)
-    }
-
-    fn forget_beyond(&mut self, entries_max: usize) -> u64 {
-        let too_many = self.order.len().saturating_sub(entries_max);
-        (0..too_many).for_each(|_| self.forget_oldest());
-        too_many as u64
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, key)) = self.order.pop_front() {
-            if self.settled.get(&key).is_some_and(|settled| settled.number == self.forgotten) {
-                self.settled.remove(&key);
-            }
-            self.forgotten = self.forgotten.wrapping_add(1);
-        }
+        self.settled.insert(key, Settled { content, dead_lettered });
+        Commit::Recorded
     }
 }
 
-fn digest(key: &Key) -> Digest128 {
-    let mut hash = Sha256::new();
-    hash.update(key.destination.as_bytes());
-    hash.update([0]);
-    hash.update(key.id.as_bytes());
-    if let Some(content) = &key.conflict {
-        // No id holds this byte, as no UTF-8 text does.
-        hash.update([0xFF]);
-        hash.update(content.0);
-    }
-    first_half(&ContentHash(hash.finalize().into()))
-}
-
-fn first_half(hash: &ContentHash) -> Digest128 {
-    let mut half = Digest128::default();
-    half.copy_from_slice(&hash.0[..16]);
-    half
-}
-
-fn whole(half: Digest128) -> ContentHash {
+fn whole(half: Half) -> ContentHash {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&half);
     ContentHash(bytes)

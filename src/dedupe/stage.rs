@@ -1,6 +1,12 @@
 //! The stage: claims what came in and sorts it by the ledger's answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use bytestring::ByteString;
 use sha2::{Digest, Sha256};
@@ -12,9 +18,13 @@ use crate::{
     event::{ContentHash, IdentifiedEvent},
     failure::{CallError, Reason, Rejection},
     gate::{Cause, Gate},
+    metrics::Metrics,
     receive::{Deadline, Delivery, Origin},
     settle::Proof,
 };
+
+/// Failed calls in a row after which nothing more is taken in.
+const FAILURES_UNTIL_CLOSED: u32 = 3;
 
 /// What is to be claimed: an event, or the reason why it is none.
 pub struct Candidate {
@@ -52,19 +62,51 @@ pub struct Sorted {
     pub held: Vec<Delivery<Candidate>>,
 }
 
+/// What becomes of an event whose id was published before with other content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It is possibly tampered with: a person has to look.
+    #[default]
+    DeadLetter,
+    /// The first one stays, the second is a duplicate.
+    Duplicate,
+    /// Both are published: this producer uses ids again.
+    Publish,
+}
+
 /// Claims in one ledger.
 pub struct Dedupe {
     ledger: Arc<dyn Ledger>,
     lease: Duration,
+    on_conflict: OnConflict,
     gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    /// Calls that failed since the last that did not.
+    failures: AtomicU32,
     open: Arc<OpenClaims>,
     next_token: Box<dyn Fn() -> Token + Send + Sync>,
 }
 
 impl Dedupe {
     /// Claims for `lease` in `ledger`; closes `gate` while the ledger does not answer.
-    pub fn new(ledger: Arc<dyn Ledger>, lease: Duration, gate: Arc<Gate>) -> Self {
-        Self { ledger, lease, gate, open: Arc::default(), next_token: Box::new(Token::source()) }
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        lease: Duration,
+        on_conflict: OnConflict,
+        gate: Arc<Gate>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let next_token = Box::new(Token::source());
+        Self {
+            ledger,
+            lease,
+            on_conflict,
+            gate,
+            metrics,
+            failures: AtomicU32::new(0),
+            open: Arc::default(),
+            next_token,
+        }
     }
 
     /// Claims each candidate. What the ledger knows as settled is acked here; while the ledger does not answer,
@@ -76,6 +118,13 @@ impl Dedupe {
             if let Some(conflict) = self.sort(delivery, answer, &mut sorted) {
                 conflicts.push(conflict);
             }
+        }
+        if !conflicts.is_empty() {
+            warn!(stage = "dedupe", conflicts = conflicts.len(), "ids came again with other content");
+            self.metrics.process.id_conflicts.increment(conflicts.len() as u64);
+        }
+        if self.on_conflict == OnConflict::Duplicate {
+            conflicts.drain(..).for_each(|delivery| delivery.receipt.ack(Proof::Duplicate(Duplicate(()))));
         }
         // A conflict is claimed under a key of its own: the id itself belongs to the published event.
         for (delivery, answer) in self.ask(conflicts, &mut sorted).await {
@@ -110,12 +159,16 @@ impl Dedupe {
         match self.ledger.claim(wishes, self.lease).await {
             Ok(answers) => {
                 assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
+                self.failures.store(0, Ordering::Relaxed);
                 self.gate.open(&Cause::Ledger);
                 Ok(answers)
             }
             Err(error) => {
                 warn!(stage = "dedupe", code = error.code(), %error, "could not claim, will ask again");
-                self.gate.close(Cause::Ledger, format!("the ledger does not answer: {error}"));
+                let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+                if failures >= FAILURES_UNTIL_CLOSED || !error.is_transient() {
+                    self.gate.close(Cause::Ledger, format!("the ledger does not answer: {error}"));
+                }
                 Err(error)
             }
         }
@@ -156,7 +209,7 @@ impl Dedupe {
                 }
             }
             Claim::AlreadyPublished { content_hash } if content_hash != delivery.event.content_hash => {
-                return Some(delivery.map(|candidate| conflict(candidate, content_hash)));
+                return Some(delivery.map(|candidate| self.conflict(candidate, content_hash)));
             }
             Claim::AlreadyPublished { .. } | Claim::AlreadyDeadLettered => {
                 delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
@@ -165,15 +218,20 @@ impl Dedupe {
         }
         None
     }
-}
 
-/// The same id with other content: possibly tampering, so it is neither dropped nor published.
-fn conflict(candidate: Candidate, published: ContentHash) -> Candidate {
-    let came = candidate.content_hash;
-    let detail = format!(
-        "this id was published before with other content: SHA-256 {}… then, {}… now",
-        published.short(),
-        came.short()
-    );
-    Candidate { event: Err(Rejection::new(Reason::IdConflict, detail)), conflict: Some(came), ..candidate }
+    /// The same id with other content: possibly tampering, so by default it is neither dropped nor published.
+    fn conflict(&self, candidate: Candidate, published: ContentHash) -> Candidate {
+        let came = candidate.content_hash;
+        let event = if self.on_conflict == OnConflict::DeadLetter {
+            let detail = format!(
+                "this id was published before with other content: SHA-256 {}… then, {}… now",
+                published.half(),
+                came.half()
+            );
+            Err(Rejection::new(Reason::IdConflict, detail))
+        } else {
+            candidate.event
+        };
+        Candidate { event, conflict: Some(came), ..candidate }
+    }
 }

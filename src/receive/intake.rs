@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -42,7 +41,7 @@ const FAILURES_UNTIL_NOT_READY: usize = 3;
 /// Messages of one poll, each with the right to settle it.
 pub type Received = Vec<(Message, MessageReceipt)>;
 /// What is done with them.
-pub type Process = Arc<dyn Fn(Received) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type Process = Arc<dyn Fn(Received) + Send + Sync>;
 
 /// Polls one source.
 pub struct Intake {
@@ -110,7 +109,7 @@ impl Shared {
                     if received.iter().any(|(message, _)| message.group.is_some()) {
                         in_group_order(received, &self.intake.process, &mut groups);
                     } else if !received.is_empty() {
-                        (self.intake.process)(received).await;
+                        (self.intake.process)(received);
                     }
                 }
                 Some(Err(error)) => {
@@ -226,7 +225,7 @@ fn in_group_order(received: Received, process: &Process, tasks: &mut JoinSet<()>
         tasks.spawn(async move {
             for (message, receipt) in group {
                 let ended = receipt.ended();
-                process(vec![(message, receipt)]).await;
+                process(vec![(message, receipt)]);
                 if !matches!(ended.await, Ok(MessageEnd::Acked)) {
                     return;
                 }

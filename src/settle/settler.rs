@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{Ended, Ending, Outcome, Settlement, receipt::MessageEnd};
 use crate::{
     breaker::Breaker,
-    dedupe::{Claimed, Committed, Ledger},
+    dedupe::{Claimed, Commit, Committed, Ledger},
     failure::CallError,
+    gate::{Cause, Gate},
     intervals::Intervals,
     metrics::Metrics,
     receive::{Handle, Source},
@@ -20,9 +22,8 @@ use crate::{
 const ROUND_MAX: usize = 2_000;
 /// Rounds under way at once. Each settlement is whole within its round, so rounds may overtake each other.
 const ROUNDS_MAX: usize = 8;
-/// Tries to write a settled claim. After that the message is acked all the same: what was published is published,
-/// and giving the message back could only publish it once more.
-const COMMIT_TRIES: u32 = 4;
+/// Failed commits in a row after which nothing more is taken in.
+const FAILURES_UNTIL_CLOSED: u32 = 3;
 
 /// Ends claims, then acks or gives back messages.
 #[derive(Clone)]
@@ -31,10 +32,14 @@ pub struct Settler {
     pub source: Arc<dyn Source>,
     /// Is told how claims ended.
     pub ledger: Arc<dyn Ledger>,
+    /// Is closed while commits fail.
+    pub gate: Arc<Gate>,
     /// Learns from good endings.
     pub breaker: Arc<Breaker>,
     /// Counts the endings of messages.
     pub metrics: Arc<Metrics>,
+    /// Commits nothing more.
+    pub give_up: CancellationToken,
 }
 
 impl Settler {
@@ -109,28 +114,37 @@ impl Settler {
         self.end_messages(&acks, &returns).await;
     }
 
+    /// Tries until the ledger has taken everything down: an event that is in the lake and not in the ledger is
+    /// published again when a copy comes. After giving up the message is acked all the same: what was published is
+    /// published, and giving the message back could only publish it once more.
     async fn commit(&self, mut waiting: Vec<Committed>) {
-        let mut intervals = Intervals::new(Duration::from_millis(50), Duration::from_secs(1));
-        for attempt in 1..=COMMIT_TRIES {
-            if waiting.is_empty() {
+        let mut intervals = Intervals::for_calls();
+        let mut failures = 0;
+        while !waiting.is_empty() {
+            let Some(results) = self.give_up.run_until_cancelled(self.ledger.commit(&waiting)).await else {
+                self.metrics.process.commits_lost.increment(waiting.len() as u64);
                 return;
-            }
-            let results = self.ledger.commit(&waiting).await;
+            };
             assert_eq!(results.len(), waiting.len(), "a ledger answers for each commit");
+            let lost = results.iter().filter(|result| **result == Ok(Commit::Lost)).count();
+            if lost > 0 {
+                warn!(stage = "settle", lost, "claims were taken over before they could be committed");
+                self.metrics.process.commits_lost.increment(lost as u64);
+            }
             let failed = results.iter().find_map(|result| result.as_ref().err().cloned());
-            let lost =
-                results.iter().filter(|result| matches!(result, Err(error) if !error.is_transient())).count();
-            self.metrics.process.commits_lost.increment(lost as u64);
             let mut results = results.into_iter();
-            waiting.retain(|_| matches!(results.next(), Some(Err(CallError::Transient { .. }))));
-            if let Some(error) = failed {
-                warn!(stage = "settle", attempt, left = waiting.len(), code = error.code(), %error, "could not commit claims");
+            waiting.retain(|_| results.next().is_some_and(|result| result.is_err()));
+            let Some(error) = failed else {
+                self.gate.open(&Cause::Commits);
+                return;
+            };
+            failures += 1;
+            warn!(stage = "settle", left = waiting.len(), code = error.code(), %error, "could not commit claims, will try again");
+            if failures >= FAILURES_UNTIL_CLOSED || !error.is_transient() {
+                self.gate.close(Cause::Commits, format!("the ledger takes no commits: {error}"));
             }
-            if !waiting.is_empty() && attempt < COMMIT_TRIES {
-                sleep(intervals.next_interval()).await;
-            }
+            self.give_up.run_until_cancelled(sleep(intervals.next_interval())).await;
         }
-        self.metrics.process.commits_lost.increment(waiting.len() as u64);
     }
 
     /// A release that fails costs a wait: the claim ends with its lease.

@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep};
 use tributary::{
     batch::Limits,
     dead_letter::{DeadLetter, Letter, StoreError},
-    dedupe::{Claim, Claimed, Claiming, Committed, Final, Key, Known, Ledger, memory::MemoryLedger},
+    dedupe::{
+        Claim, Claimed, Claiming, Commit, Committed, Entry, Fact, Final, Key, Ledger, memory::MemoryLedger,
+    },
     event::ReadyEvent,
     failure::CallError,
     metrics::Metrics,
@@ -161,27 +163,32 @@ impl Ledger for Hands {
         if self.world.look().fault() { Err(flaky("claim")) } else { claims }
     }
 
-    async fn commit(&self, settled: &[Committed]) -> Vec<Result<(), CallError>> {
+    async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
         self.world.network().await;
         let mut results = Vec::new();
         for committed in settled {
-            {
+            let key = &committed.claim.key;
+            let (is_unheard, is_unanswered) = {
                 let mut world = self.world.look();
-                let key = &committed.claim.key;
                 let is_there = world.lakes.contains_key(&(key.destination.to_string(), key.id.to_string()));
                 let is_published = matches!(committed.state, Final::Published { .. });
                 assert!(is_there || !is_published, "committed {key:?}, which the lake does not have");
-                if world.fault() {
-                    world.unknown.insert(key.id.to_string());
-                    results.push(Err(flaky("commit")));
-                    continue;
-                }
+                (world.fault(), world.fault())
+            };
+            if is_unheard {
+                results.push(Err(flaky("commit")));
+                continue;
             }
             let result = self.ledger.commit(std::slice::from_ref(committed)).await.remove(0);
-            if result.is_err() {
-                self.world.look().unknown.insert(committed.claim.key.id.to_string());
+            let token = committed.claim.token;
+            match result {
+                Ok(Commit::Recorded) => drop(self.world.look().recorded.insert(token)),
+                // Said again after an answer that was lost: nothing is.
+                Ok(Commit::Lost) if self.world.look().recorded.contains(&token) => {}
+                _ => drop(self.world.look().unknown.insert(key.id.to_string())),
             }
-            results.push(result);
+            // The commit is made, and the worker is not told: it says it again.
+            results.push(if is_unanswered { Err(flaky("commit")) } else { result });
         }
         results
     }
@@ -194,8 +201,16 @@ impl Ledger for Hands {
         self.ledger.release(claims).await
     }
 
-    async fn find(&self, key: &Key) -> Result<Option<Known>, CallError> {
+    async fn find(&self, key: &Key) -> Result<Option<Entry>, CallError> {
         self.ledger.find(key).await
+    }
+
+    async fn forget(&self, key: &Key) -> Result<bool, CallError> {
+        self.ledger.forget(key).await
+    }
+
+    async fn describe(&self) -> Result<Vec<Fact>, CallError> {
+        self.ledger.describe().await
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tributary::{
     config::{BreakerConfig, Oversize},
-    dedupe::memory::MemoryLedger,
+    dedupe::{Key, Ledger, OnConflict, State, memory::MemoryLedger},
     gate::Gate,
     metrics::Metrics,
     pipeline::{LaneParts, Pipeline, Shutdown},
@@ -107,6 +107,7 @@ async fn run(story: Story) -> Told {
         dead: BTreeMap::new(),
         unknown: std::collections::BTreeSet::new(),
         unknown_letters: std::collections::BTreeSet::new(),
+        recorded: std::collections::HashSet::new(),
         first_seen: BTreeMap::new(),
         destinations,
         faults: story.faults,
@@ -171,7 +172,7 @@ async fn shift(story: &Story, world: &World, ledger: &Arc<MemoryLedger>, worker:
             tasks.abort_all();
             while tasks.join_next().await.is_some() {}
             crashes += 1;
-            forget(&mut world.look());
+            forget(world, ledger).await;
             continue;
         }
         ending.stop.cancel();
@@ -180,7 +181,7 @@ async fn shift(story: &Story, world: &World, ledger: &Arc<MemoryLedger>, worker:
             sleep(Duration::from_secs(3)).await;
             ending.give_up.cancel();
             // A put that is given up has an unknown outcome.
-            forget(&mut world.look());
+            forget(world, ledger).await;
         }
         let drained = timeout(Duration::from_hours(1), tasks.join_next()).await;
         drained.expect("the drain hangs").expect("one task").expect("no panic");
@@ -202,10 +203,18 @@ fn check_books(hands: &Hands) {
     );
 }
 
-/// Whoever crashed had not committed yet what it had published, and may have stored letters without acking.
-fn forget(truth: &mut Truth) {
-    let ids: Vec<_> = truth.lakes.keys().map(|(_, id)| id.clone()).collect();
-    truth.unknown.extend(ids);
+/// Whoever crashed had published some events that the ledger does not know as published, and may have stored letters
+/// without acking.
+async fn forget(world: &World, ledger: &MemoryLedger) {
+    let stored: Vec<_> = world.look().lakes.keys().cloned().collect();
+    for (destination, id) in stored {
+        let key = Key { destination: destination.into(), id: id.clone().into(), conflict: None };
+        let known = ledger.find(&key).await.expect("in memory").map(|entry| entry.state);
+        if !matches!(known, Some(State::Published { .. })) {
+            world.look().unknown.insert(id);
+        }
+    }
+    let mut truth = world.look();
     let letters: Vec<_> = truth.dead.keys().map(|(original, _)| original.clone()).collect();
     truth.unknown_letters.extend(letters);
 }
@@ -232,6 +241,7 @@ fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
         gate: Arc::new(Gate::new(lanes.len())),
         lanes,
         format: None,
+        on_conflict: OnConflict::DeadLetter,
         lease: [VISIBILITY, VISIBILITY * 5][variant / 6 % 2],
         max_in_flight_bytes: [1, 60_000, 1_000_000][variant / 12 % 3],
         receivers_max: [1, 4][variant / 36 % 2],

@@ -1,7 +1,7 @@
 //! What is true in the simulated world, and the oracle that watches it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -9,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use fastrand::Rng;
 use tokio::time::Instant;
-use tributary::receive::{Deadline, Handle};
+use tributary::{
+    dedupe::Token,
+    receive::{Deadline, Handle},
+};
 
 pub(crate) const VISIBILITY: Duration = Duration::from_mins(1);
 
@@ -53,6 +56,8 @@ pub(crate) struct Truth {
     /// Ids and originals of which some call's outcome was unknown to the worker.
     pub(crate) unknown: BTreeSet<String>,
     pub(crate) unknown_letters: BTreeSet<Bytes>,
+    /// Claims whose commit the ledger has taken down.
+    pub(crate) recorded: HashSet<Token>,
     /// Ids in the order in which each group first reached a lake.
     pub(crate) first_seen: BTreeMap<(String, String), Vec<u64>>,
     pub(crate) destinations: Vec<String>,

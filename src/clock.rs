@@ -1,0 +1,52 @@
+//! The time that several machines agree on, as far as they do. Injected, so that tests can let it pass.
+//!
+//! Leases in a shared ledger are told by it: the clocks of all workers must agree to well within half a lease, which
+//! any machine in a cloud does (a claim is renewed while more than half of its lease is left).
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// Tells the time. Cheap to clone.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    /// The machine's own clock.
+    pub fn system() -> Self {
+        Self::new(SystemTime::now)
+    }
+
+    /// Any other.
+    pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Now.
+    pub fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+
+    /// Milliseconds since 1970, UTC.
+    pub fn now_ms(&self) -> u64 {
+        millis(self.now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+/// Whole milliseconds, as many as a `u64` holds.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The time that is so many milliseconds after 1970, UTC.
+pub fn at_ms(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({:?})", self.now())
+    }
+}
