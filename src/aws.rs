@@ -13,7 +13,10 @@ use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use crate::failure::{CallError, chain};
+use crate::{
+    config::LedgerKind,
+    failure::{CallError, chain},
+};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,6 +136,17 @@ impl Aws {
     /// As the environment, the profile or the task's role says.
     pub async fn from_environment() -> Self {
         aws_config::defaults(BehaviorVersion::latest()).load().await.into()
+    }
+
+    /// As the environment says where the ledger is in AWS. Otherwise nothing is looked up: a machine that is not in AWS
+    /// would wait for an answer and be warned.
+    pub async fn for_ledger(kind: &LedgerKind) -> Self {
+        match kind {
+            LedgerKind::DynamoDb { .. } => Self::from_environment().await,
+            LedgerKind::Memory | LedgerKind::Valkey(_) => {
+                SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build().into()
+            }
+        }
     }
 
     /// Local endpoints, which take any credentials.

@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 mod args;
 
 pub use args::{
-    CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, FormatName, LakeArgs, LakeQuestion,
-    LocalArgs, OversizeName, RunArgs,
+    CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs, FormatName, LakeArgs,
+    LakeQuestion, LedgerArgs, LedgerQuestion, LocalArgs, OversizeName, RunArgs, TraceArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -71,6 +71,7 @@ Start a local queue, a local lake, the service and a producer in one process; se
 end with an account of every single one. Needs no AWS account.
 
 Example: tributary demo
+Example: tributary demo --workers 4
 Example: tributary demo --events 1000000 --json",
         after_help = EXIT_CODES
     )]
@@ -129,6 +130,31 @@ http://127.0.0.1:9324/000000000000/events",
         after_help = EXIT_CODES
     )]
     Enqueue(EnqueueArgs),
+
+    /// Tell what became of one event
+    #[command(
+        long_about = "\
+Ask the shared ledger what became of an event, for each destination: published (under which name of the lake's, with \
+which SHA-256, when, by which worker), in progress (by whom, until when), dead-lettered (why), or never seen. The \
+SHA-256 is of the event as it came. Exits with 0 only if every destination has it.
+
+Example: tributary trace d44c481f-edb8-4aa6-91a3-5679baa2871f --config tributary.toml
+Example: tributary trace \"$ID\" --json",
+        after_help = EXIT_CODES
+    )]
+    Trace(TraceArgs),
+
+    /// Look into the shared ledger, or make it forget
+    #[command(
+        long_about = "\
+Look into the ledger that the workers share (ledger.kind other than \"memory\"), or make it forget one id.
+
+Example: tributary ledger stats --config tributary.toml
+Example: tributary ledger get d44c481f-edb8-4aa6-91a3-5679baa2871f
+Example: tributary ledger forget d44c481f-edb8-4aa6-91a3-5679baa2871f --reason 'CHG-1234: send it again'",
+        after_help = EXIT_CODES
+    )]
+    Ledger(LedgerArgs),
 
     /// Look into a local lake
     #[command(

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 /// Tells the time. Cheap to clone.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
@@ -45,8 +47,25 @@ pub fn at_ms(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
 }
 
+/// As people and JSON read it: RFC 3339, UTC, to the millisecond.
+pub fn rfc3339(at: SystemTime) -> String {
+    let to_the_millisecond = at_ms(millis(at.duration_since(UNIX_EPOCH).unwrap_or_default()));
+    OffsetDateTime::from(to_the_millisecond).format(&Rfc3339).unwrap_or_default()
+}
+
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Clock({:?})", self.now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_to_the_millisecond() {
+        assert_eq!(rfc3339(at_ms(1_767_322_845_678)), "2026-01-02T03:00:45.678Z");
+        assert_eq!(rfc3339(UNIX_EPOCH), "1970-01-01T00:00:00Z");
     }
 }

@@ -15,8 +15,10 @@ pub mod demo;
 pub mod enqueue;
 pub mod explain;
 pub mod lake;
+pub mod ledger;
 pub mod local;
 pub mod run;
+pub mod trace;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,8 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Demo(args) => demo::demo(args).await,
         Command::Explain(args) => explain::explain(&args),
         Command::Lake(args) => lake::lake(args).await,
+        Command::Ledger(args) => ledger::ledger(args).await,
         Command::Local(args) => local::local(args).await,
+        Command::Trace(args) => trace::trace(args).await,
     }
 }

@@ -29,6 +29,9 @@ pub struct DemoArgs {
     /// How many events to send
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub events: u64,
+    /// How many workers share the queue and the ledger
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: u32,
     /// Keep the local queue and lake running afterwards, until Ctrl-C, to look into them
     #[arg(long)]
     pub keep: bool,
@@ -218,6 +221,79 @@ pub struct EnqueueArgs {
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `trace`.
+#[derive(Clone, Debug, Args)]
+#[expect(missing_docs, reason = "flattened")]
+pub struct TraceArgs {
+    /// The event's id as its producer wrote it (eventID or UID); for what has none, its message id, # and its place
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `ledger`.
+#[derive(Clone, Debug, Args)]
+#[expect(missing_docs, reason = "flattened, and a subcommand")]
+pub struct LedgerArgs {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub question: LedgerQuestion,
+}
+
+/// What to ask the ledger, or to do to it.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LedgerQuestion {
+    /// Print what is known of one id
+    ///
+    /// Example: tributary ledger get d44c481f-edb8-4aa6-91a3-5679baa2871f
+    Get {
+        /// The event's id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Of which destination; needed where there are several
+        #[arg(long, value_name = "NAME")]
+        destination: Option<String>,
+    },
+    /// Forget one id, so that it is published again when it comes again
+    ///
+    /// Asks before it does so, and logs who did it and why.
+    ///
+    /// Example: tributary ledger forget d44c481f-edb8-4aa6-91a3-5679baa2871f --reason 'CHG-1234'
+    Forget(ForgetArgs),
+    /// Print what the ledger says of itself, and what is wrong with that
+    ///
+    /// Example: tributary ledger stats
+    Stats,
+}
+
+/// Arguments of `ledger forget`.
+#[derive(Clone, Debug, Args)]
+pub struct ForgetArgs {
+    /// The event's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Of which destination; needed where there are several
+    #[arg(long, value_name = "NAME")]
+    pub destination: Option<String>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Even while a worker is at work on it
+    #[arg(long)]
+    pub in_progress: bool,
 }
 
 /// Arguments of `lake`.

@@ -4,25 +4,29 @@ mod account;
 mod producer;
 mod scrape;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::{
-    sync::oneshot,
     task::JoinSet,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use self::{account::Account, producer::Sent};
 use super::{CommandError, Exit, run::Signals};
 use crate::{
     aws::Aws,
     cli::DemoArgs,
-    config::{Config, LogConfig, LogFormat},
+    config::{Config, LedgerKind, LogConfig, LogFormat, process_environment},
     dedupe::connect,
+    flow::Counts,
     local::{self, Local, LocalOptions},
-    log, output,
-    service::Service,
+    log,
+    metrics::Metrics,
+    output,
+    service::{Drained, Service},
+    tasks::joined,
 };
 
 /// Any account and channel will do: the local lake knows no other.
@@ -44,32 +48,26 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let mut local = start_local(args.keep).await?;
     let (config, _) = Config::load(None, environment(&local))?;
     let aws = Aws::local(&local.sqs_url(), &local.lake_url());
-    let ledger = connect::for_worker(&config, &aws, "demo")?;
-    let service = Service::new(&config, &aws, ledger).map_err(CommandError::failed)?;
-    let metrics = service.metrics.clone();
+    let crew = Crew::start(&args, &config, &aws).await?;
 
     let started = Instant::now();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut worker = JoinSet::new();
-    worker.spawn(service.run(async { drop(stopped.await) }, std::future::pending()));
     let producing = producer::send(&aws, &config.source.queue_url, args.events, seed);
     let progress = progress_bar(&args);
     let sent = tokio::select! {
         sent = producing => sent.map_err(CommandError::failed)?,
-        () = show_progress(&progress, || metrics.counts().settled()) => {
+        () = show_progress(&progress, || crew.counts().settled()) => {
             return Err(CommandError::Failed("nothing moved for a minute".into()));
         },
     };
     let expected = sent.deliveries();
     progress.set_length(expected);
     let is_complete = tokio::select! {
-        () = wait_for(|| metrics.counts().settled() >= expected) => true,
-        () = show_progress(&progress, || metrics.counts().settled()) => false,
+        () = wait_for(|| crew.counts().settled() >= expected) => true,
+        () = show_progress(&progress, || crew.counts().settled()) => false,
     };
     let took = started.elapsed();
     progress.finish_and_clear();
-    stop.send(()).ok();
-    while worker.join_next().await.is_some() {}
+    let metrics = crew.stop().await;
 
     let account = Account::new(&metrics, &local, &aws, &config, (sent, took, seed)).await;
     if args.json {
@@ -84,6 +82,48 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     Ok(if is_complete && account.is_balanced() { Exit::Done } else { Exit::Incomplete })
 }
 
+/// The workers, all on one queue and one ledger.
+struct Crew {
+    metrics: Vec<Arc<Metrics>>,
+    stop: CancellationToken,
+    workers: JoinSet<Drained>,
+}
+
+impl Crew {
+    async fn start(args: &DemoArgs, config: &Config, aws: &Aws) -> Result<Self, CommandError> {
+        // The ledger in memory is one for all of them here; another is found in the AWS SDK's own ways.
+        let in_memory = match config.ledger.kind {
+            LedgerKind::Memory => Some(connect::for_worker(config, aws, "demo")?),
+            LedgerKind::DynamoDb { .. } | LedgerKind::Valkey(_) => None,
+        };
+        let outside = Aws::for_ledger(&config.ledger.kind).await;
+        let mut crew = Self { metrics: Vec::new(), stop: CancellationToken::new(), workers: JoinSet::new() };
+        for number in 1..=args.workers {
+            let ledger = match &in_memory {
+                Some(ledger) => ledger.clone(),
+                None => connect::for_worker(config, &outside, &format!("demo-{number}"))?,
+            };
+            let service = Service::new(config, aws, ledger).map_err(CommandError::failed)?;
+            crew.metrics.push(service.metrics.clone());
+            let stop = crew.stop.clone();
+            crew.workers.spawn(service.run(async move { stop.cancelled().await }, std::future::pending()));
+        }
+        Ok(crew)
+    }
+
+    fn counts(&self) -> Counts {
+        account::together(&self.metrics)
+    }
+
+    async fn stop(mut self) -> Vec<Arc<Metrics>> {
+        self.stop.cancel();
+        while let Some(ended) = self.workers.join_next().await {
+            joined(Some(ended));
+        }
+        self.metrics
+    }
+}
+
 async fn start_local(keep: bool) -> Result<Local, CommandError> {
     let mut options = LocalOptions::default();
     if !keep {
@@ -93,8 +133,10 @@ async fn start_local(keep: bool) -> Result<Local, CommandError> {
     Ok(local::start(options).await?)
 }
 
-/// The configuration that a newcomer would write, in the form of a task's environment.
+/// The configuration that a newcomer would write, in the form of a task's environment. The ledger alone is taken from
+/// the real environment, so that the demo can be seen on a shared one.
 fn environment(local: &Local) -> Vec<(String, String)> {
+    let of_ledger = |(name, _): &(String, String)| name.starts_with("TRIBUTARY_LEDGER_");
     let pairs = [
         ("TRIBUTARY_SOURCE_QUEUE_URL", local.queue_url("events")),
         ("TRIBUTARY_SOURCE_WAIT", "1s".to_owned()),
@@ -103,7 +145,8 @@ fn environment(local: &Local) -> Vec<(String, String)> {
         // The quota of 100 is AWS's; the local lake has none.
         ("TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND", "1000".to_owned()),
     ];
-    pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
+    pairs.into_iter().chain(process_environment().filter(of_ledger)).collect()
 }
 
 fn progress_bar(args: &DemoArgs) -> ProgressBar {

@@ -25,6 +25,10 @@ const COMMANDS: &[&[&str]] = &[
     &["lake", "list"],
     &["lake", "count"],
     &["lake", "get"],
+    &["trace"],
+    &["ledger"],
+    &["ledger", "get"],
+    &["ledger", "forget"],
     &["completions"],
 ];
 

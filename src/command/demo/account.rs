@@ -1,6 +1,6 @@
 //! The end of the demo: what went in, what came out, and whether the two agree.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde::Serialize;
@@ -13,6 +13,8 @@ use crate::{aws::Aws, config::Config, flow::Counts, local::Local, metrics::Metri
 pub(super) struct Account {
     seed: u64,
     sent: SentEvents,
+    /// By each worker.
+    published_by: Vec<u64>,
     deliveries: Counts,
     imbalance: i128,
     in_lake: u64,
@@ -35,18 +37,19 @@ struct SentEvents {
 
 impl Account {
     pub(super) async fn new(
-        metrics: &Metrics,
+        workers: &[Arc<Metrics>],
         local: &Local,
         aws: &Aws,
         config: &Config,
         (sent, took, seed): (Sent, Duration, u64),
     ) -> Self {
-        let deliveries = metrics.counts();
+        let deliveries = together(workers);
         let lake = local.lake().status();
-        let text = metrics.render();
-        let scrape = Scrape::new(&text);
+        let texts: String = workers.iter().map(|metrics| metrics.render()).collect();
+        let scrape = Scrape::new(&texts);
         let mut account = Self {
             seed,
+            published_by: workers.iter().map(|metrics| metrics.counts().published).collect(),
             imbalance: deliveries.imbalance(),
             deliveries,
             in_lake: lake.stored,
@@ -108,6 +111,14 @@ impl Account {
     }
 }
 
+/// The counts of all workers as one.
+pub(super) fn together(workers: &[Arc<Metrics>]) -> Counts {
+    workers.iter().fold(Counts::default(), |mut all, metrics| {
+        all += metrics.counts();
+        all
+    })
+}
+
 /// What the dead-letter queue itself says that it holds.
 async fn letters_in(aws: &Aws, queue_url: &str) -> u64 {
     let name = Attribute::ApproximateNumberOfMessages;
@@ -118,8 +129,6 @@ async fn letters_in(aws: &Aws, queue_url: &str) -> u64 {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { received, published, duplicate, filtered, dead_lettered, returned, in_flight } =
-            self.deliveries;
         let SentEvents { messages, unique, duplicates, invalid } = &self.sent;
         let sent = unique + duplicates + invalid;
         writeln!(
@@ -127,23 +136,7 @@ impl fmt::Display for Account {
             "Sent       {sent} events in {messages} messages: {unique} unique, {duplicates} copies, {invalid} invalid (seed {})\n",
             self.seed
         )?;
-        writeln!(f, "  received       {received:>10}")?;
-        writeln!(
-            f,
-            "= published      {published:>10}   in the lake: {}, none of them twice: {}",
-            self.in_lake,
-            self.in_lake_twice == 0
-        )?;
-        writeln!(f, "+ duplicate      {duplicate:>10}   recognised and not published again")?;
-        writeln!(f, "+ filtered       {filtered:>10}")?;
-        writeln!(
-            f,
-            "+ dead-lettered  {dead_lettered:>10}   on the dead-letter queue: {}",
-            self.in_dead_letter_queue
-        )?;
-        writeln!(f, "+ returned       {returned:>10}")?;
-        writeln!(f, "+ in flight      {in_flight:>10}")?;
-        writeln!(f, "imbalance        {:>10}\n", self.imbalance)?;
+        self.write_law(f)?;
         writeln!(f, "Dead letters by reason")?;
         for (reason, count) in &self.dead_letters {
             writeln!(f, "  {reason:<16} {count:>8}")?;
@@ -176,5 +169,34 @@ impl fmt::Display for Account {
              {program} explain FILE     what would become of an event of your own\n  \
              {program} local            a queue and a lake on this machine, for `{program} run`"
         )
+    }
+}
+
+impl Account {
+    /// What was received, and the sum of what became of it.
+    fn write_law(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { received, published, duplicate, filtered, dead_lettered, returned, in_flight } =
+            self.deliveries;
+        writeln!(f, "  received       {received:>10}")?;
+        writeln!(
+            f,
+            "= published      {published:>10}   in the lake: {}, none of them twice: {}",
+            self.in_lake,
+            self.in_lake_twice == 0
+        )?;
+        if self.published_by.len() > 1 {
+            let shares: Vec<_> = self.published_by.iter().map(u64::to_string).collect();
+            writeln!(f, "{:>30}by {} workers: {}", "", shares.len(), shares.join(", "))?;
+        }
+        writeln!(f, "+ duplicate      {duplicate:>10}   recognised and not published again")?;
+        writeln!(f, "+ filtered       {filtered:>10}")?;
+        writeln!(
+            f,
+            "+ dead-lettered  {dead_lettered:>10}   on the dead-letter queue: {}",
+            self.in_dead_letter_queue
+        )?;
+        writeln!(f, "+ returned       {returned:>10}")?;
+        writeln!(f, "+ in flight      {in_flight:>10}")?;
+        writeln!(f, "imbalance        {:>10}\n", self.imbalance)
     }
 }

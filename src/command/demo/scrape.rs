@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 
-/// The samples of one scrape: the name with its labels as written, and the value.
+/// The samples of one scrape, or of several one after the other, whose values are added: the name with its labels as
+/// written, and the value.
 pub(super) struct Scrape<'a> {
-    samples: Vec<(&'a str, f64)>,
+    samples: BTreeMap<&'a str, f64>,
 }
 
 impl<'a> Scrape<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            Some((series, value.parse().ok()?))
-        });
-        Self { samples: samples.collect() }
+        let mut samples = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let sample = line.rsplit_once(' ').map(|(series, value)| (series, value.parse::<f64>()));
+            if let Some((series, Ok(value))) = sample {
+                *samples.entry(series).or_default() += value;
+            }
+        }
+        Self { samples }
     }
 
     /// Values of a counter by the value of one label; zeros are left out.
@@ -21,7 +25,7 @@ impl<'a> Scrape<'a> {
         let of_name = self
             .samples
             .iter()
-            .filter(|(series, value)| series.split('{').next() == Some(name) && *value > 0.0);
+            .filter(|(series, value)| series.split('{').next() == Some(name) && **value > 0.0);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -67,6 +71,13 @@ mod tests {
     #[test]
     fn a_counter_is_read_by_its_label() {
         assert_eq!(Scrape::new(TEXT).by_label("x", "reason"), BTreeMap::from([("a".to_owned(), 2)]));
+    }
+
+    #[test]
+    fn several_scrapes_are_added() {
+        let twice = TEXT.repeat(2);
+        assert_eq!(Scrape::new(&twice).by_label("x", "reason"), BTreeMap::from([("a".to_owned(), 4)]));
+        assert_eq!(Scrape::new(&twice).quantile("t", 0.5), Some(1.25));
     }
 
     #[test]
