@@ -5,6 +5,7 @@
 //! process that can be killed. Every wait is a bounded wait for a condition.
 
 mod breaker;
+mod conflict;
 mod cure;
 mod demo;
 mod endings;

@@ -1,5 +1,7 @@
 //! What every ledger promises. A new ledger joins with a module below that makes a [`Bench`] and calls [`ledgers!`].
 
+mod cached;
+
 use std::{
     collections::HashSet,
     sync::{
@@ -37,6 +39,7 @@ enum Time {
     /// The runtime's own, paused.
     Paused,
     /// The ledger's clock is so many milliseconds ahead.
+    #[expect(dead_code, reason = "for ledgers that are servers")]
     Ahead(Arc<AtomicU64>),
 }
 
