@@ -14,7 +14,10 @@ const CAPPED: &[&str] = &[
     "aws_config",
     "aws_credential_types",
     "aws_runtime",
+    "aws_sdk_cloudtrail",
     "aws_sdk_cloudtraildata",
+    "aws_sdk_dynamodb",
+    "aws_sdk_s3",
     "aws_sdk_sqs",
     "aws_sdk_sts",
     "aws_sigv4",
@@ -24,6 +27,7 @@ const CAPPED: &[&str] = &[
     "h2",
     "hyper",
     "hyper_util",
+    "redis",
     "rustls",
 ];
 

@@ -1,28 +1,12 @@
-//! Events per second from the queue to the lake, `cargo bench --bench end_to_end [-- EVENTS]`; and the memory of the
-//! service while events keep coming, `cargo bench --bench end_to_end -- memory [EVENTS]`.
-//!
-//! The service runs as a process of its own, on one core where `taskset` exists; the local queue and lake run in
-//! another process on the other cores. The queue is filled before the clock starts. Beside the wall clock, which
-//! depends on who else uses the machine, stands the CPU time of the service for each event, which hardly does.
-//! The targets are 25,000 events a second on one core with one event in each message, and 60,000 with 100.
-
-#![expect(
-    clippy::print_stdout,
-    clippy::expect_used,
-    reason = "a benchmark prints, and stops where it cannot go on"
-)]
+//! The processes of the benchmark: the local endpoints, the service, the producer.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     ops::Range,
     process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
 };
-
-use tokio::time::Instant;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tributary");
 const CHANNEL_ARN: &str =
@@ -30,75 +14,8 @@ const CHANNEL_ARN: &str =
 /// Clock ticks of `/proc/PID/stat` in a second, on every Linux that there is.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// What one case showed.
-struct Row {
-    seconds: f64,
-    cpu_seconds: Option<f64>,
-    peak_megabytes: Option<f64>,
-}
-
-fn main() {
-    let events = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(200_000_u64);
-    if env::args().any(|argument| argument == "memory") {
-        return watch_memory(events);
-    }
-    println!(
-        "{events} events of about 1 kB; the service on {}\n",
-        if pins() { "one core" } else { "any core" }
-    );
-    println!("| events per message | events/s | CPU µs per event | events/s of one core | peak memory |");
-    println!("| ---: | ---: | ---: | ---: | ---: |");
-    for events_per_message in [1, 10, 100] {
-        let Row { seconds, cpu_seconds, peak_megabytes } = measure(events, events_per_message);
-        let count = events as f64;
-        let cpu = cpu_seconds.map(|cpu| cpu * 1e6 / count);
-        println!(
-            "| {events_per_message} | {:.0} | {} | {} | {} |",
-            count / seconds,
-            cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{cpu:.1}")),
-            cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}", 1e6 / cpu)),
-            peak_megabytes.map_or_else(|| "-".to_owned(), |peak| format!("{peak:.0} MB")),
-        );
-    }
-}
-
-fn measure(events: u64, events_per_message: u64) -> Row {
-    let local = Process::local();
-    fill(&local, 0..events, events_per_message);
-    let service = Process::service(&local);
-    let started = Instant::now();
-    let deadline = Duration::from_mins(5);
-    while service.published() < events {
-        assert!(
-            started.elapsed() < deadline,
-            "only {} of {events} events in five minutes",
-            service.published()
-        );
-        thread::sleep(Duration::from_millis(20));
-    }
-    let seconds = started.elapsed().as_secs_f64();
-    Row { seconds, cpu_seconds: service.cpu_seconds(), peak_megabytes: service.megabytes("VmHWM:") }
-}
-
-/// Ten looks at the resident memory of the service, one after each tenth of the events, 100 to a message.
-fn watch_memory(events: u64) {
-    let local = Process::local();
-    let service = Process::service(&local);
-    println!("| events published | resident memory |\n| ---: | ---: |");
-    let step = events / 10;
-    for tenth in 0..10 {
-        let end = step * (tenth + 1);
-        fill(&local, step * tenth..end, 100);
-        while service.published() < end {
-            thread::sleep(Duration::from_millis(20));
-        }
-        println!("| {end} | {:.0} MB |", service.megabytes("VmRSS:").unwrap_or_default());
-    }
-    println!("| peak | {:.0} MB |", service.megabytes("VmHWM:").unwrap_or_default());
-}
-
 /// Sends the events with the program's own producer.
-fn fill(local: &Process, events: Range<u64>, events_per_message: u64) {
+pub(crate) fn fill(local: &Process, events: Range<u64>, events_per_message: u64) {
     let mut producer = Command::new(PROGRAM)
         .args(["enqueue", "-", "--events-per-message", &events_per_message.to_string()])
         .args(["--queue-url", &local.queue_url("events")])
@@ -118,14 +35,14 @@ fn fill(local: &Process, events: Range<u64>, events_per_message: u64) {
 }
 
 /// A child that ends with the benchmark.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     environment: Vec<(String, String)>,
     port: u16,
 }
 
 impl Process {
-    fn local() -> Self {
+    pub(crate) fn local() -> Self {
         let mut child = pinned(1)
             .args(["local", "--json", "--sqs-listen", "127.0.0.1:0", "--lake-listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
@@ -140,7 +57,7 @@ impl Process {
         Self { child, environment: environment.collect(), port: 0 }
     }
 
-    fn service(local: &Self) -> Self {
+    pub(crate) fn service(local: &Self, more: &[(&str, String)]) -> Self {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let child = pinned(0)
@@ -152,6 +69,7 @@ impl Process {
             // The quota of 100 is AWS's; the local lake has none.
             .env("TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND", "10000")
             .env("TRIBUTARY_SERVICE_LISTEN", format!("127.0.0.1:{port}"))
+            .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
             .stderr(Stdio::null())
             .spawn()
             .expect("the service starts");
@@ -164,7 +82,7 @@ impl Process {
     }
 
     /// 0 until the service answers.
-    fn published(&self) -> u64 {
+    pub(crate) fn published(&self) -> u64 {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return 0 };
         let mut text = String::new();
         let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -177,7 +95,7 @@ impl Process {
         line.and_then(|count| count.parse().ok()).unwrap_or(0)
     }
 
-    fn cpu_seconds(&self) -> Option<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Option<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
         // The name before it may hold spaces.
         let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
@@ -186,7 +104,7 @@ impl Process {
     }
 
     /// A line of `/proc/PID/status`.
-    fn megabytes(&self, name: &str) -> Option<f64> {
+    pub(crate) fn megabytes(&self, name: &str) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().trim_end_matches(" kB").trim().parse::<f64>().ok()? / 1_000.0)
@@ -210,7 +128,7 @@ fn pinned(core: usize) -> Command {
     Command::new(PROGRAM)
 }
 
-fn pins() -> bool {
+pub(crate) fn pins() -> bool {
     let tried = Command::new("taskset").args(["-c", "1", "true"]).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }
