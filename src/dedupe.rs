@@ -16,7 +16,7 @@ pub mod waiting;
 pub use cache::CachedLedger;
 pub use claims::{OpenClaim, OpenClaims};
 pub use rounds::in_rounds;
-pub use stage::{Candidate, Dedupe, OnConflict, Sorted};
+pub use stage::{COMMITS_FIRST, Candidate, Dedupe, OnConflict, Sorted};
 
 use std::{
     fmt,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 
 use bytestring::ByteString;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{Claim, Claimed, Claiming, Duplicate, Key, Ledger, OpenClaims, Token};
@@ -25,6 +25,10 @@ use crate::{
 
 /// Failed calls in a row after which nothing more is taken in.
 const FAILURES_UNTIL_CLOSED: u32 = 3;
+
+/// When the ledger is back after so long that leases have ended meanwhile, nobody claims for this long: workers that
+/// have published something in the meantime take that down first, or a copy would be published again.
+pub const COMMITS_FIRST: Duration = Duration::from_secs(3);
 
 /// What is to be claimed: an event, or the reason why it is none.
 pub struct Candidate {
@@ -83,6 +87,7 @@ pub struct Dedupe {
     metrics: Arc<Metrics>,
     /// Calls that failed since the last that did not.
     failures: AtomicU32,
+    answered_at: Mutex<Instant>,
     open: Arc<OpenClaims>,
     next_token: Box<dyn Fn() -> Token + Send + Sync>,
 }
@@ -104,6 +109,7 @@ impl Dedupe {
             gate,
             metrics,
             failures: AtomicU32::new(0),
+            answered_at: Mutex::new(Instant::now()),
             open: Arc::default(),
             next_token,
         }
@@ -156,10 +162,11 @@ impl Dedupe {
     }
 
     async fn call(&self, wishes: &[Claiming]) -> Result<Vec<Claim>, CallError> {
-        match self.ledger.claim(wishes, self.lease).await {
+        match self.claim_when_back(wishes).await {
             Ok(answers) => {
                 assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
                 self.failures.store(0, Ordering::Relaxed);
+                *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 self.gate.open(&Cause::Ledger);
                 Ok(answers)
             }
@@ -172,6 +179,18 @@ impl Dedupe {
                 Err(error)
             }
         }
+    }
+
+    /// Claims; but if the ledger has been gone for so long that leases may have ended, looks first whether it is back,
+    /// and leaves the first seconds to the commits.
+    async fn claim_when_back(&self, wishes: &[Claiming]) -> Result<Vec<Claim>, CallError> {
+        let silent_for = self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let may_have_ended = self.failures.load(Ordering::Relaxed) > 0 && silent_for > self.lease / 2;
+        if let Some(wish) = wishes.first().filter(|_| may_have_ended) {
+            self.ledger.find(&wish.key).await?;
+            sleep(COMMITS_FIRST).await;
+        }
+        self.ledger.claim(wishes, self.lease).await
     }
 
     fn wish(&self, delivery: &Delivery<Candidate>) -> Claiming {

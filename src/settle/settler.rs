@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{Ended, Ending, Outcome, Settlement, receipt::MessageEnd};
 use crate::{
     breaker::Breaker,
-    dedupe::{Claimed, Commit, Committed, Ledger},
+    dedupe::{COMMITS_FIRST, Claimed, Commit, Committed, Ledger},
     failure::CallError,
     gate::{Cause, Gate},
     intervals::Intervals,
@@ -24,6 +24,11 @@ const ROUND_MAX: usize = 2_000;
 const ROUNDS_MAX: usize = 8;
 /// Failed commits in a row after which nothing more is taken in.
 const FAILURES_UNTIL_CLOSED: u32 = 3;
+
+/// The longest wait before a commit is tried again; with jitter, half as long again. Short, because when the ledger
+/// is back, commits must come before claims: see [`dedupe::COMMITS_FIRST`](crate::dedupe::COMMITS_FIRST).
+const COMMIT_AGAIN_WITHIN: Duration = Duration::from_secs(1);
+const _: () = assert!(COMMIT_AGAIN_WITHIN.as_millis() * 2 < COMMITS_FIRST.as_millis());
 
 /// Ends claims, then acks or gives back messages.
 #[derive(Clone)]
@@ -118,7 +123,7 @@ impl Settler {
     /// published again when a copy comes. After giving up the message is acked all the same: what was published is
     /// published, and giving the message back could only publish it once more.
     async fn commit(&self, mut waiting: Vec<Committed>) {
-        let mut intervals = Intervals::for_calls();
+        let mut intervals = Intervals::new(Duration::from_millis(100), COMMIT_AGAIN_WITHIN);
         let mut failures = 0;
         while !waiting.is_empty() {
             let Some(results) = self.give_up.run_until_cancelled(self.ledger.commit(&waiting)).await else {

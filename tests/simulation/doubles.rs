@@ -155,7 +155,7 @@ impl Source for Hands {
 impl Ledger for Hands {
     async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
         self.world.network().await;
-        if self.world.look().fault() {
+        if self.world.look().ledger_fault() {
             return Err(flaky("claim"));
         }
         let claims = self.ledger.claim(wishes, lease).await;
@@ -173,7 +173,7 @@ impl Ledger for Hands {
                 let is_there = world.lakes.contains_key(&(key.destination.to_string(), key.id.to_string()));
                 let is_published = matches!(committed.state, Final::Published { .. });
                 assert!(is_there || !is_published, "committed {key:?}, which the lake does not have");
-                (world.fault(), world.fault())
+                (world.ledger_fault(), world.fault())
             };
             if is_unheard {
                 results.push(Err(flaky("commit")));
@@ -195,13 +195,17 @@ impl Ledger for Hands {
 
     async fn release(&self, claims: &[Claimed]) -> Vec<Result<(), CallError>> {
         self.world.network().await;
-        if self.world.look().fault() {
+        if self.world.look().ledger_fault() {
             return claims.iter().map(|_| Err(flaky("release"))).collect();
         }
         self.ledger.release(claims).await
     }
 
     async fn find(&self, key: &Key) -> Result<Option<Entry>, CallError> {
+        self.world.network().await;
+        if self.world.look().ledger_fault() {
+            return Err(flaky("find"));
+        }
         self.ledger.find(key).await
     }
 

@@ -71,3 +71,8 @@ fn workers_recover_by_themselves_from_an_outage_in_which_they_lose_all_that_they
 fn a_lake_that_is_gone_for_a_while_costs_no_message_a_second_delivery() {
     tell_all("outage", 4_000..4_030, |seed| Story::new(seed).with_outage());
 }
+
+#[test]
+fn a_ledger_that_is_gone_for_a_while_costs_no_second_row() {
+    tell_all("ledger outage", 6_000..6_030, |seed| Story::new(seed).with_ledger_outage());
+}

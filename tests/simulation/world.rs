@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -65,6 +66,8 @@ pub(crate) struct Truth {
     pub(crate) slow_put: Duration,
     /// The lake is gone until then.
     pub(crate) gone_until: Instant,
+    /// The ledger answers nobody meanwhile.
+    pub(crate) ledger_gone: Range<Instant>,
     /// Extensions are lost until then.
     pub(crate) deaf_until: Instant,
     /// The last lake says that we are misconfigured until then.
@@ -97,6 +100,11 @@ impl World {
 impl Truth {
     pub(crate) fn fault(&mut self) -> bool {
         self.faults > 0.0 && self.rng.f64() < self.faults
+    }
+
+    /// Whether the ledger is not reached now.
+    pub(crate) fn ledger_fault(&mut self) -> bool {
+        self.fault() || self.ledger_gone.contains(&Instant::now())
     }
 
     /// The oracle: may this message leave the queue now?
