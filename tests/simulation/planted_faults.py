@@ -40,10 +40,9 @@ FAULTS = [
      "Verdict::TryAgain { .. } => { trying.delivery.receipt.ack(Proof::Published(Published { stored_as: "
      "String::new() })); continue; } Verdict::Unknown => trying.tries += 1,"),
     ("an event is marked as seen before it is published", "src/dedupe/memory.rs",
-     "        self.open.insert(key, Open { token: wish.token, lease_until: now + lease });\n",
-     "        self.open.insert(key, Open { token: wish.token, lease_until: now + lease });\n"
-     "        self.settled.insert(key, Settled { content: first_half(&wish.content_hash), number: 0, "
-     "dead_lettered: None });\n"),
+     "        self.open.insert(key, Open { token: wish.token, content, lease_until: now + lease });\n",
+     "        self.open.insert(key, Open { token: wish.token, content, lease_until: now + lease });\n"
+     "        self.settled.insert(key, Settled { content, dead_lettered: None });\n"),
     ("a claim in other hands counts as won", "src/dedupe/memory.rs",
      "&& open.lease_until > now", "&& open.lease_until > now + lease"),
     ("claims are not kept alive", "src/pipeline.rs",
@@ -58,6 +57,12 @@ FAULTS = [
      "posting.delivery.receipt.ack(Proof::DeadLettered(DeadLettered(reason)));"),
     ("a conflict counts as a duplicate", "src/dedupe/stage.rs",
      "if content_hash != delivery.event.content_hash =>", "if content_hash == ContentHash([7; 32]) =>"),
+    ("commits give up after four tries", "src/settle/settler.rs",
+     "            failures += 1;\n", "            failures += 1;\n            if failures >= 4 { return; }\n"),
+    ("nobody leaves the first seconds to the commits", "src/dedupe/stage.rs",
+     "            sleep(COMMITS_FIRST).await;\n", ""),
+    ("a commit is thrown away when its answer is lost", "src/settle/settler.rs",
+     "results.next().is_some_and(|result| result.is_err())", "results.next().is_some_and(|_| false)"),
     ("the rest of a group overtakes a returned message", "src/receive/intake.rs",
      "if !matches!(ended.await, Ok(MessageEnd::Acked)) {\n                    return;\n                }",
      "drop(ended);"),

@@ -1,6 +1,11 @@
 //! One story: what is on the queue, who works, what happens to them.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Range,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -112,34 +117,12 @@ pub(crate) fn tell(story: Story) -> Told {
 
 async fn run(story: Story) -> Told {
     let seed = story.seed;
-    let variant = variant_of(seed);
     let mut rng = Rng::with_seed(seed);
     let queue = queue(&story, &mut rng);
     let messages = queue.len();
     let fates: Vec<_> = queue.iter().flat_map(|queued| queued.events.clone()).collect();
     let started = Instant::now();
-    let destinations: Vec<_> =
-        ["lake", "other"][..story.destinations].iter().map(|&name| name.to_owned()).collect();
-    let world = World::new(Truth {
-        rng,
-        queue,
-        lakes: BTreeMap::new(),
-        dead: BTreeMap::new(),
-        unknown: std::collections::BTreeSet::new(),
-        unknown_letters: std::collections::BTreeSet::new(),
-        recorded: std::collections::HashSet::new(),
-        first_seen: BTreeMap::new(),
-        destinations,
-        faults: story.faults,
-        slow_put: Duration::from_millis([0, 50, 9_000][variant % 3]),
-        gone_until: started + Duration::from_secs(if story.outage { 60 + seed % 200 } else { 0 }),
-        ledger_gone: ledger_gone(&story, started),
-        deaf_until: started + Duration::from_secs(if story.deaf { 600 } else { 0 }),
-        denied_until: started + Duration::from_secs(if story.denies() { 400 } else { 0 }),
-        told: BTreeMap::new(),
-        receive_count_max: 0,
-        next_handle: 0,
-    });
+    let world = World::new(beginning(&story, queue, rng));
     let ledger = Arc::new(MemoryLedger::new(Duration::from_hours(24), 1_000_000));
     let (mut worker, mut crashes) = (0, 0);
     loop {
@@ -173,6 +156,32 @@ async fn run(story: Story) -> Told {
         "seed {seed}: nothing was unknown in this world"
     );
     Told { messages, crashes }
+}
+
+/// The world before its first minute: what is on the queue, and what will go wrong until when.
+fn beginning(story: &Story, queue: Vec<Queued>, rng: Rng) -> Truth {
+    let (seed, now) = (story.seed, Instant::now());
+    let until = |is_so: bool, seconds| now + Duration::from_secs(if is_so { seconds } else { 0 });
+    Truth {
+        rng,
+        queue,
+        lakes: BTreeMap::new(),
+        dead: BTreeMap::new(),
+        unknown: BTreeSet::new(),
+        unknown_letters: BTreeSet::new(),
+        recorded: HashSet::new(),
+        first_seen: BTreeMap::new(),
+        destinations: ["lake", "other"][..story.destinations].iter().map(|&name| name.to_owned()).collect(),
+        faults: story.faults,
+        slow_put: Duration::from_millis([0, 50, 9_000][variant_of(seed) % 3]),
+        gone_until: until(story.outage, 60 + seed % 200),
+        ledger_gone: ledger_gone(story, now),
+        deaf_until: until(story.deaf, 600),
+        denied_until: until(story.denies(), 400),
+        told: BTreeMap::new(),
+        receive_count_max: 0,
+        next_handle: 0,
+    }
 }
 
 fn ledger_gone(story: &Story, started: Instant) -> Range<Instant> {
