@@ -3,6 +3,7 @@
 //! Endpoints, credentials and Region come the SDK's own ways: environment, profiles, task roles,
 //! `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_CLOUDTRAIL_DATA`. What an error means is each adapter's own table.
 
+pub(crate) mod dynamodb;
 pub(crate) mod sqs;
 
 use std::{error::Error, time::Duration};

@@ -7,6 +7,7 @@
 mod cache;
 mod claims;
 pub mod connect;
+pub mod dynamodb;
 pub mod memory;
 mod recent;
 mod rounds;

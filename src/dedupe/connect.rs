@@ -2,7 +2,7 @@
 
 use std::{env, fs, sync::Arc, time::Duration};
 
-use super::{CachedLedger, Ledger, memory::MemoryLedger};
+use super::{CachedLedger, Ledger, dynamodb::DynamoDbLedger, memory::MemoryLedger};
 use crate::{
     aws::Aws,
     clock::Clock,
@@ -50,17 +50,16 @@ pub fn for_worker(config: &Config, aws: &Aws, worker: &str) -> Result<Arc<dyn Le
 ///
 /// # Errors
 /// It is in a worker's memory, or what the configuration names cannot be used.
-pub fn shared(config: &Config, _aws: &Aws, worker: &str) -> Result<Arc<dyn Ledger>, ConnectError> {
-    let _shared = SharedLedger {
+pub fn shared(config: &Config, aws: &Aws, worker: &str) -> Result<Arc<dyn Ledger>, ConnectError> {
+    let shared = SharedLedger {
         namespace: config.ledger.namespace.clone(),
         worker: worker.to_owned(),
         window: config.dedupe.window,
         clock: Clock::system(),
     };
     match &config.ledger.kind {
-        LedgerKind::Memory | LedgerKind::DynamoDb { .. } | LedgerKind::Valkey(_) => {
-            Err(ConnectError::InMemory)
-        }
+        LedgerKind::DynamoDb { table } => Ok(Arc::new(DynamoDbLedger::new(aws, table, shared))),
+        LedgerKind::Memory | LedgerKind::Valkey(_) => Err(ConnectError::InMemory),
     }
 }
 
