@@ -1,22 +1,20 @@
 #!/usr/bin/env python3
-"""Counts the requests that a million events are billed for. In: the built program. Out: docs/request-counts.toml.
+"""Counts the requests that events are billed for. In: the built program. Out: docs/request-counts.toml, written anew.
 
-    python3 docs/count_requests.py target/release/tributary > docs/request-counts.toml
+    python3 docs/count_requests.py target/release/tributary
 
 For each event size and number of events per message it starts `tributary local`, sends events with `tributary
 enqueue`, and lets `tributary run` carry them into the lake. Between the program and each endpoint stands a proxy that
 counts calls by action and the chunks of 64 KiB that SQS bills. Only the standard library is used.
 
-With --dynamodb URL it counts the requests of a ledger in any server that speaks DynamoDB, with --valkey HOST:PORT
-those of one in Valkey or Redis; both must be empty and are written to. What is not asked for is copied from the file
-as it was, so that a part can be measured by itself.
+With --dynamodb it counts the requests of a ledger in a local server that speaks DynamoDB, in a table that it makes
+anew; with --valkey those of one in Valkey or Redis, which must be empty and is emptied again; with --publish-log the
+bytes of a record. Then nothing else is counted, and the rest of the file stays as it was.
 """
 
 import argparse
-import collections
 import contextlib
 import http.client
-import http.server
 import json
 import os
 import pathlib
@@ -24,129 +22,19 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 import tomllib
 import urllib.parse
 
+from counting_proxy import Proxy, count_dynamodb, count_puts, count_sqs
+
 COUNTS = pathlib.Path(__file__).resolve().with_name("request-counts.toml")
 EVENT_BYTES = (1_000, 2_000, 10_000)
 EVENTS_PER_MESSAGE = (1, 10, 100)
-# What SQS bills as one request: https://aws.amazon.com/sqs/pricing/
-CHUNK_BYTES = 65_536
 CHANNEL = "arn:aws:cloudtrail:us-east-1:111122223333:channel/01234567-89ab-cdef-0123-456789abcdef"
 TABLE = "tributary-ledger-counted"
 PATIENCE_SECONDS = 300
-
-# What the proxy says for itself.
-OWN_HEADERS = {"connection", "content-length", "date", "server", "transfer-encoding"}
-
-Counter = collections.Counter
-
-
-class Proxy:
-    """Stands before one HTTP endpoint and tells `count` of each call: its action, request and answer."""
-
-    def __init__(self, upstream: str, count) -> None:
-        self.host = urllib.parse.urlsplit(upstream).netloc
-        self.counts: Counter = Counter()
-        lock = threading.Lock()
-        proxy = self
-
-        class Forward(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # Headers and body leave in separate writes; without this the second waits for an acknowledgement.
-            disable_nagle_algorithm = True
-
-            def setup(self) -> None:
-                super().setup()
-                self.upstream = http.client.HTTPConnection(proxy.host, timeout=60)
-                self.upstream.connect()
-                self.upstream.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-            def handle(self) -> None:
-                # A client that stops hangs up in the middle of a poll.
-                with contextlib.suppress(ConnectionError):
-                    super().handle()
-
-            def finish(self) -> None:
-                self.upstream.close()
-                super().finish()
-
-            def do_POST(self) -> None:
-                request = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                self.upstream.request("POST", self.path, request, dict(self.headers))
-                answer = self.upstream.getresponse()
-                body = answer.read()
-                action = self.headers.get("X-Amz-Target", self.path.split("?")[0]).rpartition(".")[2]
-                with lock:
-                    count(proxy.counts, action.strip("/"), request, body)
-                self.send_response(answer.status)
-                for name, value in answer.getheaders():
-                    if name.lower() not in OWN_HEADERS:
-                        self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                """Says nothing: the counts are the report."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Forward)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-def count_sqs(counts: Counter, action: str, request: bytes, answer: bytes) -> None:
-    """Calls by action and what they are billed as. A poll that brings nothing is a matter of time, not of events."""
-    verb = next((verb for verb in ("Send", "Receive", "Delete") if action.startswith(verb)), None)
-    if verb is None:
-        counts["other calls"] += 1
-        return
-    payload = 0
-    if verb == "Send":
-        entries = json.loads(request).get("Entries", [])
-        payload = sum(len(entry["MessageBody"].encode()) for entry in entries)
-        counts["messages"] += len(entries)
-    if verb == "Receive":
-        messages = json.loads(answer).get("Messages", [])
-        if not messages:
-            counts["empty polls"] += 1
-            return
-        payload = sum(len(message["Body"].encode()) for message in messages)
-    counts[f"{verb.lower()} calls"] += 1
-    counts[f"{verb.lower()} requests"] += requests_billed(payload)
-
-
-def requests_billed(payload_bytes: int) -> int:
-    """As many requests as the payload has chunks, at least one."""
-    return max(1, -(-payload_bytes // CHUNK_BYTES))
-
-
-def count_puts(counts: Counter, action: str, _request: bytes, _answer: bytes) -> None:
-    counts[action] += 1
-
-
-def count_dynamodb(counts: Counter, action: str, request: bytes, _answer: bytes) -> None:
-    """Calls, and write units for items of at most 1 KB: failed conditions are billed like writes that succeed."""
-    asked = json.loads(request or b"{}")
-    units = {
-        "PutItem": 1,
-        "UpdateItem": 1,
-        "DeleteItem": 1,
-        "ExecuteStatement": 1,
-        "BatchExecuteStatement": len(asked.get("Statements", [])),
-        "TransactWriteItems": 2 * len(asked.get("TransactItems", [])),
-        "ExecuteTransaction": 2 * len(asked.get("TransactStatements", [])),
-    }.get(action)
-    if units is None:
-        counts["other calls"] += 1
-        return
-    counts["calls"] += 1
-    counts["write units"] += units
 
 
 def event(number: int, size: int) -> bytes:
@@ -177,8 +65,8 @@ def running(command: list[str], environment: dict[str, str], **options):
         child.wait(60)
 
 
-class Ledger:
-    """In the memory of the worker: no request at all. The others count between `start` and `report`."""
+class Part:
+    """What the worker uses besides queue and lake: here nothing. The others count between `start` and `report`."""
 
     environment: dict[str, str] = {}
 
@@ -188,7 +76,7 @@ class Ledger:
         return {}
 
 
-class DynamoDb(Ledger):
+class DynamoDb(Part):
     """A table in a server that speaks DynamoDB."""
 
     def __init__(self, url: str) -> None:
@@ -207,6 +95,7 @@ class DynamoDb(Ledger):
         headers = {
             "X-Amz-Target": f"DynamoDB_20120810.{action}",
             "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Date": "20260101T000000Z",
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
         }
         connection.request("POST", "/", json.dumps(asked), headers)
@@ -250,7 +139,7 @@ def item_bytes(item: dict) -> int:
     )
 
 
-class Valkey(Ledger):
+class Valkey(Part):
     """A server that speaks the Redis protocol: one script call is one round trip at most."""
 
     def __init__(self, place: str) -> None:
@@ -292,11 +181,25 @@ class Valkey(Ledger):
         return report
 
 
+class PublishLog(Part):
+    """A publish log in a folder: how long a record is."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = pathlib.Path(folder)
+        self.environment = {"TRIBUTARY_PUBLISH_LOG_TO": folder}
+
+    def report(self, events: int) -> dict[str, float]:
+        written = sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+        if written == 0:
+            raise RuntimeError("the worker wrote no publish log")
+        return {"record_bytes": round(written / events)}
+
+
 def per_thousand(count: float, events: int) -> float:
     return round(count * 1_000 / events, 2)
 
 
-def carry(program: str, size: int, packed: int, events: int, ledger: Ledger) -> dict[str, float]:
+def carry(program: str, size: int, packed: int, events: int, part: Part) -> dict[str, float]:
     """Carries so many events from a queue to a lake and reports the calls."""
     base = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TRIBUTARY_"))}
     base |= {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_REGION": "us-east-1"}
@@ -311,7 +214,7 @@ def carry(program: str, size: int, packed: int, events: int, ledger: Ledger) -> 
             file.flush()
             enqueue = [program, "enqueue", "--events-per-message", str(packed), "--queue-url", queue, file.name]
             subprocess.run(enqueue, env=base, check=True, capture_output=True)
-        worker = base | ledger.environment | {
+        worker = base | part.environment | {
             "AWS_ENDPOINT_URL_CLOUDTRAIL_DATA": lake.url,
             "TRIBUTARY_SOURCE_QUEUE_URL": queue,
             "TRIBUTARY_DEAD_LETTER_QUEUE_URL": f"{queue}-dlq",
@@ -319,9 +222,9 @@ def carry(program: str, size: int, packed: int, events: int, ledger: Ledger) -> 
             "TRIBUTARY_SERVICE_LISTEN": "127.0.0.1:0",
             "TRIBUTARY_LOG_FILTER": "warn",
         }
-        ledger.start()
-        with running([program, "run"], worker):
-            wait_for(lambda: stored(told["lake_url"]) >= events)
+        part.start()
+        with running([program, "run"], worker) as run:
+            wait_for(run, lambda: stored(told["lake_url"]) >= events)
         if stored(told["lake_url"]) != events:
             raise RuntimeError("the lake holds more events than were sent: the counts are of no use")
         return {
@@ -345,11 +248,12 @@ def stored(lake: str) -> int:
     return answer["stored"]
 
 
-def wait_for(is_there) -> None:
+def wait_for(worker: subprocess.Popen, is_there) -> None:
+    """Looks until it is there, the worker has ended, or patience has."""
     ends = time.monotonic() + PATIENCE_SECONDS
     while not is_there():
-        if time.monotonic() > ends:
-            raise TimeoutError("the events did not arrive")
+        if worker.poll() is not None or time.monotonic() > ends:
+            raise RuntimeError("the events did not arrive")
         time.sleep(0.2)
 
 
@@ -376,23 +280,30 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("program", help="the built program, such as target/release/tributary")
     arguments.add_argument("--events", type=int, default=10_000, help="events of each run (10000)")
-    arguments.add_argument("--dynamodb", metavar="URL", help="count a ledger there, and nothing else")
-    arguments.add_argument("--valkey", metavar="HOST:PORT", help="count a ledger there, and nothing else")
+    one = arguments.add_mutually_exclusive_group()
+    one.add_argument("--dynamodb", metavar="URL", help="count a ledger there, and nothing else")
+    one.add_argument("--valkey", metavar="HOST:PORT", help="count a ledger there, and nothing else")
+    one.add_argument("--publish-log", action="store_true", help="measure a publish log, and nothing else")
     asked = arguments.parse_args()
     counts = {"heading": HEADING} | tomllib.loads(COUNTS.read_text())
     told = subprocess.run([asked.program, "--version"], capture_output=True, text=True, check=True).stdout
     date = time.strftime("%Y-%m-%d")
     run = {"is_measured": True, "version": told.split()[-1], "date": date, "events": asked.events}
-    ledgers = {"dynamodb": asked.dynamodb and DynamoDb(asked.dynamodb), "valkey": asked.valkey and Valkey(asked.valkey)}
-    for name, ledger in ledgers.items():
-        if ledger:
-            carry(asked.program, 1_000, 1, asked.events, ledger)
-            counts[name] = counts[name] | run | ledger.report(asked.events)
-    if not any(ledgers.values()):
+    with tempfile.TemporaryDirectory() as folder:
+        parts = {
+            "dynamodb": asked.dynamodb and DynamoDb(asked.dynamodb),
+            "valkey": asked.valkey and Valkey(asked.valkey),
+            "publish_log": asked.publish_log and PublishLog(folder),
+        }
+        for name, part in parts.items():
+            if part:
+                carry(asked.program, EVENT_BYTES[0], 1, asked.events, part)
+                counts[name] = counts[name] | run | part.report(asked.events)
+    if not any(parts.values()):
         sizes = [(size, packed) for size in EVENT_BYTES for packed in EVENTS_PER_MESSAGE]
         counts["sqs_run"] = run
-        counts["sqs"] = [carry(asked.program, size, packed, asked.events, Ledger()) for size, packed in sizes]
-    sys.stdout.write(toml(counts))
+        counts["sqs"] = [carry(asked.program, size, packed, asked.events, Part()) for size, packed in sizes]
+    COUNTS.write_text(toml(counts))
 
 
 if __name__ == "__main__":

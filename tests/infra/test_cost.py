@@ -17,6 +17,7 @@ sys.path.insert(0, str(DOCS))
 
 import cost  # noqa: E402, the path comes first
 import count_requests  # noqa: E402
+import counting_proxy  # noqa: E402
 
 # Prices and counts that can be computed with in the head.
 PRICES = {
@@ -143,27 +144,27 @@ class Arithmetic(unittest.TestCase):
 
 class Counting(unittest.TestCase):
     def test_sqs_bills_a_request_for_each_chunk_of_64_kib(self) -> None:
-        billed = [count_requests.requests_billed(size) for size in (0, 1, 65_536, 65_537, 1_048_576)]
+        billed = [counting_proxy.requests_billed(size) for size in (0, 1, 65_536, 65_537, 1_048_576)]
         self.assertEqual([1, 1, 1, 2, 16], billed)
 
     def test_calls_to_sqs_are_counted_by_verb_and_empty_polls_apart(self) -> None:
         counts = collections.Counter()
         batch = {"Entries": [{"MessageBody": "x" * 40_000}, {"MessageBody": "x" * 40_000}]}
-        count_requests.count_sqs(counts, "SendMessageBatch", json.dumps(batch).encode(), b"{}")
-        count_requests.count_sqs(counts, "ReceiveMessage", b"{}", json.dumps({"Messages": [{"Body": "x"}]}).encode())
-        count_requests.count_sqs(counts, "ReceiveMessage", b"{}", b"{}")
-        count_requests.count_sqs(counts, "DeleteMessageBatch", b"{}", b"{}")
-        count_requests.count_sqs(counts, "GetQueueAttributes", b"{}", b"{}")
+        counting_proxy.count_sqs(counts, "SendMessageBatch", json.dumps(batch).encode(), b"{}")
+        counting_proxy.count_sqs(counts, "ReceiveMessage", b"{}", json.dumps({"Messages": [{"Body": "x"}]}).encode())
+        counting_proxy.count_sqs(counts, "ReceiveMessage", b"{}", b"{}")
+        counting_proxy.count_sqs(counts, "DeleteMessageBatch", b"{}", b"{}")
+        counting_proxy.count_sqs(counts, "GetQueueAttributes", b"{}", b"{}")
         expected = {"messages": 2, "send calls": 1, "send requests": 2, "receive calls": 1, "receive requests": 1}
         expected |= {"delete calls": 1, "delete requests": 1, "empty polls": 1, "other calls": 1}
         self.assertEqual(expected, dict(counts))
 
     def test_writes_to_dynamodb_are_counted_statement_by_statement(self) -> None:
         counts = collections.Counter()
-        count_requests.count_dynamodb(counts, "BatchExecuteStatement", b'{"Statements": [{}, {}, {}]}', b"")
-        count_requests.count_dynamodb(counts, "PutItem", b"{}", b"")
-        count_requests.count_dynamodb(counts, "TransactWriteItems", b'{"TransactItems": [{}, {}]}', b"")
-        count_requests.count_dynamodb(counts, "DescribeTable", b"{}", b"")
+        counting_proxy.count_dynamodb(counts, "BatchExecuteStatement", b'{"Statements": [{}, {}, {}]}', b"")
+        counting_proxy.count_dynamodb(counts, "PutItem", b"{}", b"")
+        counting_proxy.count_dynamodb(counts, "TransactWriteItems", b'{"TransactItems": [{}, {}]}', b"")
+        counting_proxy.count_dynamodb(counts, "DescribeTable", b"{}", b"")
         self.assertEqual({"calls": 3, "write units": 8, "other calls": 1}, dict(counts))
 
     def test_an_item_is_as_large_as_its_names_and_values(self) -> None:
@@ -176,7 +177,7 @@ class Counting(unittest.TestCase):
 
     def test_the_proxy_passes_calls_on_and_counts_them(self) -> None:
         with upstream() as url:
-            proxy = count_requests.Proxy(url, lambda counts, *call: counts.update([call]))
+            proxy = counting_proxy.Proxy(url, lambda counts, *call: counts.update([call]))
             connection = http.client.HTTPConnection(proxy.url.removeprefix("http://"), timeout=10)
             for target, path in (("AmazonSQS.SendMessage", "/"), (None, "/PutAuditEvents?channelArn=any")):
                 connection.request("POST", path, b"asked", {"X-Amz-Target": target} if target else {})
