@@ -1,4 +1,4 @@
-//! The files around the program: dashboard, CloudFormation template, Dockerfile, scripts.
+//! The files around the program: dashboard, CloudFormation template, Dockerfile, scripts, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -24,6 +24,11 @@ fn the_template_is_valid_and_grants_no_more_than_the_worker_needs() {
 #[test]
 fn the_image_the_scripts_and_the_scrape_configuration_pass_their_linters() {
     run("test_files").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_page_on_cost_is_the_computed_one_and_its_arithmetic_holds() {
+    run("test_cost").unwrap_or_else(|report| panic!("{report}"));
 }
 
 /// Runs one module of `tests/infra/` under `unittest`. The error is its whole report.

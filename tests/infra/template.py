@@ -11,6 +11,15 @@ WORKER_GRANTS = {
     ("sqs:GetQueueAttributes", "DeadLetterQueue"),
     ("sqs:SendMessage", "DeadLetterQueue"),
     ("cloudtrail-data:PutAuditEvents", "ChannelArn"),
+    ("dynamodb:DeleteItem", "LedgerTable"),
+    ("dynamodb:DescribeTable", "LedgerTable"),
+    ("dynamodb:DescribeTimeToLive", "LedgerTable"),
+    ("dynamodb:GetItem", "LedgerTable"),
+    ("dynamodb:PartiQLInsert", "LedgerTable"),
+    ("dynamodb:PartiQLUpdate", "LedgerTable"),
+    ("dynamodb:PutItem", "LedgerTable"),
+    ("dynamodb:UpdateItem", "LedgerTable"),
+    ("s3:PutObject", "arn:${AWS::Partition}:s3:::${PublishLogBucket}/${PublishLogPrefix}/*"),
     ("kms:Decrypt", "KmsKeyArn"),
     ("kms:GenerateDataKey", "KmsKeyArn"),
 }
@@ -23,6 +32,10 @@ ENVIRONMENT = {
     "TRIBUTARY_SOURCE_QUEUE_URL": "SourceQueue",
     "TRIBUTARY_DEAD_LETTER_QUEUE_URL": "DeadLetterQueue",
     "TRIBUTARY_DESTINATIONS_LAKE_CHANNEL_ARN": "ChannelArn",
+    "TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND": "RequestsPerSecond",
+    "TRIBUTARY_LEDGER_KIND": "LedgerKind",
+    "TRIBUTARY_LEDGER_TABLE": "LedgerTable",
+    "TRIBUTARY_PUBLISH_LOG_TO": "s3://${PublishLogBucket}/${PublishLogPrefix}",
 }
 # service.drain_timeout by default, and what Fargate allows at most.
 DRAIN_SECONDS, STOP_SECONDS_MAX = 25, 120
@@ -42,7 +55,8 @@ def problems(template: dict) -> list[str]:
         found.append("the worker has a managed policy, which grants more than its own")
     producer = resources["ProducerPolicy"]["Properties"]["PolicyDocument"]
     found += grant_problems("a producer", [producer], PRODUCER_GRANTS)
-    return found + queue_problems(resources) + container_problems(resources)
+    found += queue_problems(resources) + ledger_problems(resources["LedgerTable"])
+    return found + container_problems(resources) + fleet_problems(template)
 
 
 def grant_problems(who: str, documents: list[dict], expected: set[tuple[str, str]]) -> list[str]:
@@ -77,6 +91,41 @@ def queue_problems(resources: dict) -> list[str]:
     return found
 
 
+def ledger_problems(table: dict) -> list[str]:
+    """A table that the ledger cannot use, that forgets, or that costs money while nothing happens."""
+    properties, found = table["Properties"], []
+    if {table.get("DeletionPolicy"), table.get("UpdateReplacePolicy")} != {"Retain"}:
+        found.append("the ledger is deleted with the stack")
+    if properties.get("DeletionProtectionEnabled") is not True:
+        found.append("the ledger can be deleted by hand")
+    keys = [(key["AttributeName"], key["KeyType"]) for key in properties["KeySchema"]]
+    types = {one["AttributeName"]: one["AttributeType"] for one in properties["AttributeDefinitions"]}
+    if keys != [("key", "HASH")] or types != {"key": "S"}:
+        found.append("the ledger's partition key is not `key`, a string")
+    if properties.get("TimeToLiveSpecification") != {"AttributeName": "expires", "Enabled": True}:
+        found.append("the ledger keeps ids for ever")
+    if properties.get("BillingMode") != "PAY_PER_REQUEST":
+        found.append("the ledger is not paid by the request")
+    if properties.get("SSESpecification") != {"SSEEnabled": True}:
+        found.append("the ledger is not encrypted with the account's key")
+    return found
+
+
+def fleet_problems(template: dict) -> list[str]:
+    """Workers side by side that do not know of each other what they published."""
+    found = []
+    rules = template.get("Rules", {}).values()
+    in_memory = {"Fn::Equals": [{"Ref": "LedgerKind"}, "memory"]}
+    rule = next((rule for rule in rules if rule["RuleCondition"] == in_memory), {})
+    asserted = [one["Assert"] for one in rule.get("Assertions", [])]
+    if asserted != [{"Fn::Contains": [["0", "1"], {"Ref": "DesiredCount"}]}]:
+        found.append("several workers may run with a ledger in memory")
+    deployment = template["Resources"]["Service"]["Properties"]["DeploymentConfiguration"]
+    if deployment["MaximumPercent"] != {"Fn::If": ["HasLedgerTable", 200, 100]}:
+        found.append("a deployment may run old and new workers side by side with a ledger in memory")
+    return found
+
+
 def container_problems(resources: dict) -> list[str]:
     """A worker that is killed before it has drained, could write to its image, or is told the wrong places."""
     (container,) = resources["TaskDefinition"]["Properties"]["ContainerDefinitions"]
@@ -85,7 +134,7 @@ def container_problems(resources: dict) -> list[str]:
         found.append("the worker is killed before it has drained, or later than Fargate allows")
     if container.get("ReadonlyRootFilesystem") is not True:
         found.append("the worker can write to its root file system")
-    given = {variable["Name"]: target(variable["Value"]) for variable in container["Environment"]}
+    given = {variable["Name"]: target(variable["Value"]) for variable in map(chosen, container["Environment"])}
     found += [f"{name} is not set to {place}" for name, place in ENVIRONMENT.items() if given.get(name) != place]
     return found
 
@@ -100,10 +149,12 @@ def chosen(value: dict) -> dict:
 
 
 def target(value: object) -> str:
-    """The logical id that a Ref or GetAtt points to; any other value as text."""
+    """The logical id that a Ref or GetAtt points to, or the text of a Sub; any other value as text."""
     if isinstance(value, dict):
         if "Ref" in value:
             return value["Ref"]
+        if "Fn::Sub" in value:
+            return value["Fn::Sub"]
         if "Fn::GetAtt" in value:
             attribute = value["Fn::GetAtt"]
             return (attribute if isinstance(attribute, list) else attribute.split("."))[0]

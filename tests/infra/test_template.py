@@ -25,7 +25,7 @@ class Template(unittest.TestCase):
     def test_cfn_lint_runs_and_finds_a_planted_fault(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             planted = Path(folder, "planted.yaml")
-            planted.write_text(FILE.read_text().replace("MaximumPercent: 100", "MaximumPercent: many"))
+            planted.write_text(FILE.read_text().replace("StopTimeout: 45", "StopTimeout: soon"))
             status, report = cfn_lint(planted)
         self.assertNotEqual(0, status)
         self.assertIn("E3012", report)
@@ -48,6 +48,22 @@ class Template(unittest.TestCase):
             "DeadLetterQueue is not encrypted": lambda r: r["DeadLetterQueue"]["Properties"].pop("KmsMasterKeyId"),
             "does not redrive": lambda r: r["SourceQueue"]["Properties"].pop("RedrivePolicy"),
             "could expire": lambda r: r["SourceQueue"]["Properties"].update(MessageRetentionPeriod=1209600),
+            "may dynamodb:Scan on LedgerTable": lambda r: worker(r)[3]["Fn::If"][1]["Action"].append("dynamodb:Scan"),
+            "may dynamodb:PutItem on *": lambda r: worker(r)[3]["Fn::If"][1].update(Resource="*"),
+            "may s3:PutObject on arn:aws:s3:::all/*": lambda r: worker(r)[4]["Fn::If"][1].update(
+                Resource="arn:aws:s3:::all/*"
+            ),
+            "the ledger is deleted with the stack": lambda r: r["LedgerTable"].update(DeletionPolicy="Delete"),
+            "the ledger can be deleted by hand": lambda r: ledger(r).pop("DeletionProtectionEnabled"),
+            "partition key is not": lambda r: ledger(r)["AttributeDefinitions"][0].update(AttributeType="B"),
+            "keeps ids for ever": lambda r: ledger(r)["TimeToLiveSpecification"].update(AttributeName="expiry"),
+            "not paid by the request": lambda r: ledger(r).pop("BillingMode"),
+            "not encrypted with the account's key": lambda r: ledger(r).pop("SSESpecification"),
+            "side by side with a ledger in memory": lambda r: r["Service"]["Properties"][
+                "DeploymentConfiguration"
+            ].update(MaximumPercent=200),
+            "TRIBUTARY_LEDGER_TABLE is not": lambda r: container(r)["Environment"].pop(5),
+            "TRIBUTARY_PUBLISH_LOG_TO is not": lambda r: container(r)["Environment"].pop(),
             "before it has drained": lambda r: container(r).update(StopTimeout=25),
             "root file system": lambda r: container(r).pop("ReadonlyRootFilesystem"),
             "TRIBUTARY_SOURCE_QUEUE_URL is not": lambda r: container(r)["Environment"][0].update(
@@ -62,6 +78,17 @@ class Template(unittest.TestCase):
                 self.assertTrue(any(expected in problem for problem in found), found)
 
 
+    def test_a_ledger_in_memory_for_several_workers_is_found(self) -> None:
+        expected = "several workers may run with a ledger in memory"
+        for plant in (
+            lambda rules: rules.clear(),
+            lambda rules: rules["MemoryIsForOneWorker"]["Assertions"][0]["Assert"]["Fn::Contains"][0].append("2"),
+        ):
+            planted = copy.deepcopy(self.template)
+            plant(planted["Rules"])
+            self.assertEqual([expected], template.problems(planted))
+
+
 def cfn_lint(file: Path) -> tuple[int, str]:
     """Its exit status and report, with informational rules on and none ignored."""
     command = [str(Path(sys.executable).with_name("cfn-lint")), "--include-checks", "I", "--template", str(file)]
@@ -71,6 +98,10 @@ def cfn_lint(file: Path) -> tuple[int, str]:
 
 def worker(resources: dict) -> list[dict]:
     return resources["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def ledger(resources: dict) -> dict:
+    return resources["LedgerTable"]["Properties"]
 
 
 def container(resources: dict) -> dict:
