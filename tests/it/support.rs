@@ -1,6 +1,8 @@
 //! What the tests share.
 
 pub(crate) mod child;
+pub(crate) mod dynamodb;
+pub(crate) mod dynamodb_proxy;
 pub(crate) mod local;
 pub(crate) mod node;
 pub(crate) mod python;

@@ -1,6 +1,7 @@
 //! What every ledger promises. A new ledger joins with a module below that makes a [`Bench`] and calls [`ledgers!`].
 
 mod cached;
+mod dynamodb;
 
 use std::{
     collections::HashSet,
@@ -39,7 +40,6 @@ enum Time {
     /// The runtime's own, paused.
     Paused,
     /// The ledger's clock is so many milliseconds ahead.
-    #[expect(dead_code, reason = "for ledgers that are servers")]
     Ahead(Arc<AtomicU64>),
 }
 

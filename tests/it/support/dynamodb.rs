@@ -1,0 +1,210 @@
+//! The DynamoDB servers that ledgers are tested against, neither of them ours.
+//!
+//! dynoxide is held against the real service by its authors and refuses what that refuses (a batch that names an item
+//! twice, for one); it keeps its tables in a file, so it can be killed and started again. ministack is the second
+//! judge. dynoxide is built under `target/` on first use; a lock file lets one process build it while others wait.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_dynamodb::{
+    Client,
+    error::ProvideErrorMetadata,
+    types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        TimeToLiveSpecification,
+    },
+};
+use tempfile::TempDir;
+use tributary::aws::Aws;
+
+use super::python::{locked_folder, succeeded};
+
+const DYNOXIDE: &str = "3.2.0";
+/// Looks whether the port answers: this often, this far apart. Half a minute in all, for a busy machine.
+const LOOKS_MAX: u32 = 600;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Ports that somebody else may take between choosing and using.
+const PORTS_MAX: u32 = 5;
+/// Runs its arguments, and kills them when its own input ends: nothing outlives the test, however that ends.
+const UNTIL_INPUT_ENDS: &str = r#""$@" </dev/null & cat >/dev/null; kill -9 $!; wait"#;
+
+/// A running dynoxide with its tables in a file; ends when dropped.
+pub(crate) struct DynamoDb {
+    /// `http://127.0.0.1:<port>`, the same after a restart.
+    pub(crate) url: String,
+    port: u16,
+    folder: TempDir,
+    process: Mutex<Option<Process>>,
+}
+
+struct Process(Child);
+
+impl Drop for Process {
+    /// As `kill -9`, and waits for the end.
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().ok();
+    }
+}
+
+impl DynamoDb {
+    /// Starts it on a free port of 127.0.0.1, without tables.
+    pub(crate) async fn start() -> Self {
+        tokio::task::spawn_blocking(Self::start_blocking).await.expect("dynoxide starts")
+    }
+
+    fn start_blocking() -> Self {
+        for _ in 0..PORTS_MAX {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+            let port = free.local_addr().expect("bound").port();
+            drop(free);
+            let folder = tempfile::tempdir().expect("a folder");
+            let server = Self {
+                url: format!("http://127.0.0.1:{port}"),
+                port,
+                folder,
+                process: Mutex::new(None),
+            };
+            if server.run() {
+                return server;
+            }
+        }
+        panic!("dynoxide found no free port");
+    }
+
+    /// Whether it runs.
+    fn run(&self) -> bool {
+        let mut command = Command::new("sh");
+        command.args(["-c", UNTIL_INPUT_ENDS, "sh"]).arg(dynoxide());
+        command.args(["serve", "--log", "quiet", "--port", &self.port.to_string(), "--db-path"]);
+        command.arg(self.folder.path().join("tables.db"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("sh runs");
+        for _ in 0..LOOKS_MAX {
+            if child.try_wait().expect("a child can be asked").is_some() {
+                return false;
+            }
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+                *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(Process(child));
+                return true;
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        drop(Process(child));
+        panic!("dynoxide does not answer on port {}", self.port);
+    }
+
+    /// `kill -9`: what it has not written down is gone.
+    pub(crate) fn kill(&self) {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Kills it if need be, and starts it again where it was.
+    pub(crate) fn restart(&self) {
+        self.kill();
+        assert!(self.run(), "dynoxide starts again on port {}", self.port);
+    }
+
+    /// As the program reaches it.
+    pub(crate) fn aws(&self) -> Aws {
+        aws_at(&self.url)
+    }
+
+    /// Another client than the one under test.
+    pub(crate) fn client(&self) -> Client {
+        client_at(&self.url)
+    }
+
+    /// A table as the ledger wants it, unless there is one.
+    pub(crate) async fn create_table(&self, name: &str) {
+        create_table(&self.client(), name).await;
+    }
+}
+
+static SHARED: Mutex<Weak<DynamoDb>> = Mutex::new(Weak::new());
+
+/// One for all tests that run at the same time; for those that do not kill it.
+pub(crate) async fn shared() -> Arc<DynamoDb> {
+    let start = || {
+        let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.upgrade().unwrap_or_else(|| {
+            let started = Arc::new(DynamoDb::start_blocking());
+            *slot = Arc::downgrade(&started);
+            started
+        })
+    };
+    tokio::task::spawn_blocking(start).await.expect("dynoxide starts")
+}
+
+fn config_at(url: &str, retries: RetryConfig) -> SdkConfig {
+    let credentials = Credentials::new("test", "test", None, None, "tests");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(retries)
+        .endpoint_url(url)
+        .build()
+}
+
+/// Any endpoint, as the program reaches it.
+pub(crate) fn aws_at(url: &str) -> Aws {
+    config_at(url, RetryConfig::standard()).into()
+}
+
+/// A client of any endpoint, which tries each call once.
+pub(crate) fn client_at(url: &str) -> Client {
+    Client::new(&config_at(url, RetryConfig::disabled()))
+}
+
+/// A table as the ledger wants it, unless there is one.
+pub(crate) async fn create_table(client: &Client, name: &str) {
+    let key = AttributeDefinition::builder().attribute_name("key").attribute_type(ScalarAttributeType::S);
+    let schema = KeySchemaElement::builder().attribute_name("key").key_type(KeyType::Hash);
+    let made = client
+        .create_table()
+        .table_name(name)
+        .attribute_definitions(key.build().expect("whole"))
+        .key_schema(schema.build().expect("whole"))
+        .billing_mode(BillingMode::PayPerRequest)
+        .send()
+        .await;
+    match made {
+        Ok(_) => {}
+        Err(error) if error.code() == Some("ResourceInUseException") => return,
+        Err(error) => panic!("no table: {error:?}"),
+    }
+    let expires = TimeToLiveSpecification::builder().attribute_name("expires").enabled(true);
+    let expires = expires.build().expect("whole");
+    let set = client.update_time_to_live().table_name(name).time_to_live_specification(expires).send().await;
+    set.unwrap_or_else(|error| panic!("no time to live: {error:?}"));
+}
+
+/// The program, built if need be. Blocks.
+fn dynoxide() -> PathBuf {
+    let (root, _lock) = locked_folder("test-tools");
+    let program = root.join("bin/dynoxide");
+    let done = root.join("dynoxide.txt");
+    if fs::read_to_string(&done).is_ok_and(|present| present == DYNOXIDE) {
+        return program;
+    }
+    // A folder of its own, so that it does not wait for the cargo that runs the tests.
+    let build = root.join("dynoxide-build");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["install", "dynoxide-rs", "--version", DYNOXIDE, "--locked", "--force"]);
+    cargo.args(["--no-default-features", "--features", "native-sqlite,http-server,cli", "--root"]);
+    let cargo = cargo.arg(&root).env("CARGO_TARGET_DIR", &build).output().expect("cargo runs");
+    succeeded(&cargo, "these tests need dynoxide-rs from crates.io and a C compiler; check the network");
+    fs::remove_dir_all(&build).expect("target/ can be written");
+    fs::write(&done, DYNOXIDE).expect("target/ can be written");
+    program
+}
