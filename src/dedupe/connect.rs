@@ -2,7 +2,11 @@
 
 use std::{env, fs, sync::Arc, time::Duration};
 
-use super::{CachedLedger, Ledger, memory::MemoryLedger};
+use super::{
+    CachedLedger, Ledger,
+    memory::MemoryLedger,
+    valkey::{ValkeyError, ValkeyLedger},
+};
 use crate::{
     aws::Aws,
     clock::Clock,
@@ -31,6 +35,9 @@ pub enum ConnectError {
          can be asked from anywhere"
     )]
     InMemory,
+    /// Of [`ValkeyLedger`].
+    #[error(transparent)]
+    Valkey(#[from] ValkeyError),
 }
 
 /// The ledger for a worker: one that is far away has a memory of this worker's own in front.
@@ -51,16 +58,15 @@ pub fn for_worker(config: &Config, aws: &Aws, worker: &str) -> Result<Arc<dyn Le
 /// # Errors
 /// It is in a worker's memory, or what the configuration names cannot be used.
 pub fn shared(config: &Config, _aws: &Aws, worker: &str) -> Result<Arc<dyn Ledger>, ConnectError> {
-    let _shared = SharedLedger {
+    let shared = SharedLedger {
         namespace: config.ledger.namespace.clone(),
         worker: worker.to_owned(),
         window: config.dedupe.window,
         clock: Clock::system(),
     };
     match &config.ledger.kind {
-        LedgerKind::Memory | LedgerKind::DynamoDb { .. } | LedgerKind::Valkey(_) => {
-            Err(ConnectError::InMemory)
-        }
+        LedgerKind::Memory | LedgerKind::DynamoDb { .. } => Err(ConnectError::InMemory),
+        LedgerKind::Valkey(valkey) => Ok(Arc::new(ValkeyLedger::new(valkey, shared)?)),
     }
 }
 

@@ -6,3 +6,4 @@ pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod queues;
 pub(crate) mod scripted;
+pub(crate) mod valkey;

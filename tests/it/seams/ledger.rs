@@ -1,5 +1,7 @@
 //! What every ledger promises. A new ledger joins with a module below that makes a [`Bench`] and calls [`ledgers!`].
 
+mod valkey;
+
 use std::{
     collections::HashSet,
     sync::{
