@@ -12,6 +12,7 @@ pub mod memory;
 mod recent;
 mod rounds;
 mod stage;
+pub mod valkey;
 pub mod waiting;
 
 pub use cache::CachedLedger;

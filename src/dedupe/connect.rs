@@ -2,7 +2,12 @@
 
 use std::{env, fs, sync::Arc, time::Duration};
 
-use super::{CachedLedger, Ledger, dynamodb::DynamoDbLedger, memory::MemoryLedger};
+use super::{
+    CachedLedger, Ledger,
+    dynamodb::DynamoDbLedger,
+    memory::MemoryLedger,
+    valkey::{ValkeyError, ValkeyLedger},
+};
 use crate::{
     aws::Aws,
     clock::Clock,
@@ -31,6 +36,9 @@ pub enum ConnectError {
          can be asked from anywhere"
     )]
     InMemory,
+    /// Of [`ValkeyLedger`].
+    #[error(transparent)]
+    Valkey(#[from] ValkeyError),
 }
 
 /// The ledger for a worker: one that is far away has a memory of this worker's own in front.
@@ -58,8 +66,9 @@ pub fn shared(config: &Config, aws: &Aws, worker: &str) -> Result<Arc<dyn Ledger
         clock: Clock::system(),
     };
     match &config.ledger.kind {
+        LedgerKind::Memory => Err(ConnectError::InMemory),
         LedgerKind::DynamoDb { table } => Ok(Arc::new(DynamoDbLedger::new(aws, table, shared))),
-        LedgerKind::Memory | LedgerKind::Valkey(_) => Err(ConnectError::InMemory),
+        LedgerKind::Valkey(valkey) => Ok(Arc::new(ValkeyLedger::new(valkey, shared)?)),
     }
 }
 

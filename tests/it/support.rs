@@ -8,3 +8,4 @@ pub(crate) mod node;
 pub(crate) mod python;
 pub(crate) mod queues;
 pub(crate) mod scripted;
+pub(crate) mod valkey;

@@ -2,6 +2,7 @@
 
 mod cached;
 mod dynamodb;
+mod valkey;
 
 use std::{
     collections::HashSet,
