@@ -42,6 +42,8 @@ pub struct Candidate {
     pub conflict: Option<ContentHash>,
     /// How often the ledger said that it is in other hands.
     pub asked: u32,
+    /// Under which it is claimed. Kept from one try to the next: a claim whose answer was lost is ours already.
+    pub token: Option<Token>,
 }
 
 impl Candidate {
@@ -51,7 +53,7 @@ impl Candidate {
             Ok(event) => (event.id.declared.clone(), event.raw.content_hash),
             Err(_) => (origin.place().into(), ContentHash(Sha256::digest(&origin.original).into())),
         };
-        Self { id, content_hash, event, conflict: None, asked: 0 }
+        Self { id, content_hash, event, conflict: None, asked: 0, token: None }
     }
 }
 
@@ -147,28 +149,29 @@ impl Dedupe {
 
     async fn ask(
         &self,
-        candidates: Vec<Delivery<Candidate>>,
+        mut candidates: Vec<Delivery<Candidate>>,
         sorted: &mut Sorted,
-    ) -> Vec<(Delivery<Candidate>, (Claiming, Claim))> {
+    ) -> Vec<(Delivery<Candidate>, (Claimed, Claim))> {
         if candidates.is_empty() {
             return Vec::new();
         }
-        let wishes: Vec<_> = candidates.iter().map(|delivery| self.wish(delivery)).collect();
-        let Ok(answers) = self.call(&wishes).await else {
+        let wishes: Vec<_> = candidates.iter_mut().map(|delivery| self.wish(delivery)).collect();
+        let Ok((asked_at, answers)) = self.call(&wishes).await else {
             sorted.held.extend(candidates);
             return Vec::new();
         };
-        candidates.into_iter().zip(wishes.into_iter().zip(answers)).collect()
+        let claims = wishes.into_iter().map(|wish| self.claimed(wish, asked_at));
+        candidates.into_iter().zip(claims.zip(answers)).collect()
     }
 
-    async fn call(&self, wishes: &[Claiming]) -> Result<Vec<Claim>, CallError> {
+    async fn call(&self, wishes: &[Claiming]) -> Result<(Instant, Vec<Claim>), CallError> {
         match self.claim_when_back(wishes).await {
-            Ok(answers) => {
+            Ok((asked_at, answers)) => {
                 assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
                 self.failures.store(0, Ordering::Relaxed);
                 *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 self.gate.open(&Cause::Ledger);
-                Ok(answers)
+                Ok((asked_at, answers))
             }
             Err(error) => {
                 warn!(stage = "dedupe", code = error.code(), %error, "could not claim, will ask again");
@@ -183,44 +186,47 @@ impl Dedupe {
 
     /// Claims; but if the ledger has been gone for so long that leases may have ended, looks first whether it is back,
     /// and leaves the first seconds to the commits.
-    async fn claim_when_back(&self, wishes: &[Claiming]) -> Result<Vec<Claim>, CallError> {
+    async fn claim_when_back(&self, wishes: &[Claiming]) -> Result<(Instant, Vec<Claim>), CallError> {
         let silent_for = self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
         let may_have_ended = self.failures.load(Ordering::Relaxed) > 0 && silent_for > self.lease / 2;
         if let Some(wish) = wishes.first().filter(|_| may_have_ended) {
             self.ledger.find(&wish.key).await?;
             sleep(COMMITS_FIRST).await;
         }
-        self.ledger.claim(wishes, self.lease).await
+        let asked_at = Instant::now();
+        Ok((asked_at, self.ledger.claim(wishes, self.lease).await?))
     }
 
-    fn wish(&self, delivery: &Delivery<Candidate>) -> Claiming {
+    fn wish(&self, delivery: &mut Delivery<Candidate>) -> Claiming {
+        let token = *delivery.event.token.get_or_insert_with(&self.next_token);
         Claiming {
             key: Key {
                 destination: delivery.receipt.destination().into(),
                 id: delivery.event.id.clone(),
                 conflict: delivery.event.conflict,
             },
-            token: (self.next_token)(),
+            token,
             content_hash: delivery.event.content_hash,
             is_redriven: delivery.origin.is_redriven,
         }
     }
 
-    fn claimed(&self, wish: Claiming) -> Claimed {
+    /// The lease began at the latest when the ledger answered; we count from the question.
+    fn claimed(&self, wish: Claiming, asked_at: Instant) -> Claimed {
         let Claiming { key, token, content_hash, is_redriven } = wish;
-        Claimed { key, token, content_hash, is_redriven, lease: Deadline::new(Instant::now() + self.lease) }
+        Claimed { key, token, content_hash, is_redriven, lease: Deadline::new(asked_at + self.lease) }
     }
 
     /// Gives a conflict back to the caller; everything else finds its place.
     fn sort(
         &self,
         mut delivery: Delivery<Candidate>,
-        (wish, answer): (Claiming, Claim),
+        (claimed, answer): (Claimed, Claim),
         sorted: &mut Sorted,
     ) -> Option<Delivery<Candidate>> {
         match answer {
             Claim::Won => {
-                delivery.receipt.holds(self.open.add(self.claimed(wish)));
+                delivery.receipt.holds(self.open.add(claimed));
                 let (candidate, rest) = delivery.take();
                 match candidate.event {
                     Ok(event) => sorted.events.push(rest.with(event)),

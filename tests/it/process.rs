@@ -10,6 +10,7 @@ mod cure;
 mod demo;
 mod endings;
 mod endpoints;
+mod fleet;
 mod full_disk;
 mod memory;
 mod misbehaving_lake;

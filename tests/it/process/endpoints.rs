@@ -130,6 +130,28 @@ impl Endpoints {
         }
     }
 
+    /// The `UID`s of all rows after the first `seen`, and how many rows there are now.
+    pub(crate) async fn uids_after(&self, seen: u64) -> (u64, Vec<String>) {
+        let mut query = EventQuery {
+            limit: Some(1_000),
+            order: Order::Oldest,
+            after: seen.checked_sub(1),
+            ..EventQuery::default()
+        };
+        let mut uids = Vec::new();
+        loop {
+            let page = self.lake.events(&query).await.expect("the lake answers");
+            for event in page.events {
+                let row: Value = serde_json::from_str(event.event_data.get()).expect("JSON");
+                uids.push(row["UID"].as_str().expect("a UID").to_owned());
+            }
+            query.after = page.next;
+            if query.after.is_none() {
+                return (seen + uids.len() as u64, uids);
+            }
+        }
+    }
+
     /// Every event is in the lake with all its values, and nothing else is. Returns how many rows there are beyond
     /// the first of each event.
     pub(crate) async fn assert_all_stored(&self, events: &[Event]) -> u64 {
