@@ -1,4 +1,4 @@
-//! A ledger in one table of `DynamoDB`: shared by all workers, survives all of them.
+//! A ledger in one table of DynamoDB: shared by all workers, survives all of them.
 //!
 //! In: wishes, commits, releases. Out: one answer for each. A new event costs two writes: an insert that fails if the
 //! key is there, and an update that fails if the claim is not ours. What a present item means is judged here, in
@@ -127,7 +127,8 @@ impl DynamoDbLedger {
     fn read(&self, attributes: &Attributes) -> Result<Item, CallError> {
         let foreign = || {
             let table = &self.table;
-            let message = format!("the table {table} holds an item that no ledger wrote: give it one of its own");
+            let message =
+                format!("the table {table} holds an item that no ledger wrote: give it one of its own");
             CallError::misconfigured("foreign_item", message)
         };
         Item::read(attributes).ok_or_else(foreign)
@@ -155,7 +156,8 @@ impl Ledger for DynamoDbLedger {
         let mut answers = vec![None; wishes.len()];
         for _ in 0..TRIES_MAX {
             let groups = by_key(&keys, &answers);
-            let first: Vec<_> = groups.iter().map(|group| (keys[group[0]].as_str(), &wishes[group[0]])).collect();
+            let first: Vec<_> =
+                groups.iter().map(|group| (keys[group[0]].as_str(), &wishes[group[0]])).collect();
             let answered = self.claim_each(&first, lease).await?;
             for (group, answered) in groups.iter().zip(answered) {
                 let Some((answer, item)) = answered else { continue };
@@ -171,7 +173,9 @@ impl Ledger for DynamoDbLedger {
             }
         }
         let all: Option<Vec<_>> = answers.into_iter().collect();
-        all.ok_or_else(|| CallError::transient("contended", "a claim changed hands each time it was asked for"))
+        all.ok_or_else(|| {
+            CallError::transient("contended", "a claim changed hands each time it was asked for")
+        })
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
@@ -200,10 +204,11 @@ impl Ledger for DynamoDbLedger {
         // Not ours any more, or there is more to know of the key than the claim.
         let refused = |said: &Result<Said, CallError>| matches!(said, Ok(Said::Refused));
         let left: Vec<_> = (0..claims.len()).filter(|at| refused(&said[*at])).collect();
-        let removes = left.iter().map(|at| Statement::remove_claim(&self.table, &keys[*at], claims[*at].token));
-        let removed = self.calls.run(&removes.collect::<Vec<_>>()).await;
-        for (at, removed) in left.into_iter().zip(removed) {
-            said[at] = removed;
+        let removes =
+            left.iter().map(|at| Statement::remove_claim(&self.table, &keys[*at], claims[*at].token));
+        let given_up = self.calls.run(&removes.collect::<Vec<_>>()).await;
+        for (at, answer) in left.into_iter().zip(given_up) {
+            said[at] = answer;
         }
         said.into_iter().map(|said| said.map(|_| ())).collect()
     }
