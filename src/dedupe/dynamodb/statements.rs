@@ -109,6 +109,13 @@ mod tests {
         Half { token: Token(owner), until_ms, content_hash: ContentHash([1; 32]), worker: "w".to_owned() }
     }
 
+    #[test]
+    fn reads_see_what_was_written_last() {
+        let is_consistent = |statement: Statement| statement.request().unwrap().consistent_read;
+        assert_eq!(is_consistent(Statement::look("ledger", "k")), Some(true));
+        assert_eq!(is_consistent(Statement::forget("ledger", "k")), None, "a write may not ask for it");
+    }
+
     /// The seen owner may renew, commit or give up, and others may claim, between the look and the taking: each of
     /// these changes something that is compared.
     #[test]
