@@ -65,6 +65,11 @@ impl DynamoDb {
         tokio::task::spawn_blocking(start).await.expect("dynoxide starts")
     }
 
+    /// As [`DynamoDb::start`], but quicker and forgetful: nothing survives [`DynamoDb::kill`].
+    pub(crate) async fn start_in_memory() -> Self {
+        tokio::task::spawn_blocking(|| Self::start_blocking(|| None)).await.expect("dynoxide starts")
+    }
+
     fn start_blocking(folder: impl Fn() -> Option<TempDir>) -> Self {
         for _ in 0..PORTS_MAX {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -107,7 +112,7 @@ impl DynamoDb {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Kills it if need be, and starts it again where it was.
+    /// Kills it if need be, and starts it again where it was. Blocks.
     pub(crate) fn restart(&self) {
         self.kill();
         assert!(self.run(), "dynoxide starts again on port {}", self.port);

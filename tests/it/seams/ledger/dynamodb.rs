@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -21,6 +21,7 @@ use tributary::{
         Claim, Claiming, Commit, Committed, Ledger, State, Token, connect::SharedLedger,
         dynamodb::DynamoDbLedger,
     },
+    failure::CallError,
 };
 
 use super::{Bench, LEASE, Time, WINDOW, claimed, dead_lettered, hash, key, ledgers, published, wish};
@@ -219,6 +220,36 @@ async fn a_short_answer_answers_nothing() {
     let ledger = DynamoDbLedger::new(&aws, TABLE, shared(&namespace(), &Arc::default()));
     let failed = ledger.claim(&wishes(3), LEASE).await.expect_err("two are not mentioned");
     assert!(failed.is_transient(), "{failed:?}");
+    // Which of them is mentioned, nobody knows.
+    let results = ledger.commit(&commits(&wishes(3))).await;
+    assert!(results.iter().all(|it| it.as_ref().is_err_and(CallError::is_transient)), "{results:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_comes_late_is_no_claim() {
+    let (ledger, _proxy, _server) = behind(Duration::from_millis(150), |_| Fate::Pass).await;
+    let failed =
+        ledger.claim(&wishes(3), Duration::from_millis(400)).await.expect_err("little is left of it");
+    assert!(failed.is_transient() && failed.code() == "timeout", "{failed:?}");
+    assert_eq!(claim(&ledger, &wishes(3)).await, [Claim::Won; 3], "in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_no_ledger_wrote_is_ours_to_cure() {
+    let server = DynamoDb::start_in_memory().await;
+    server.create_table(TABLE).await;
+    let ledger = DynamoDbLedger::new(&server.aws(), TABLE, shared("fleet", &Arc::default()));
+    claim(&ledger, &wishes(1)).await;
+    let client = server.client();
+    let items = client.scan().table_name(TABLE).send().await.expect("scanned").items.unwrap_or_default();
+    let foreign = AttributeValue::S("of another program".to_owned());
+    let put = client.put_item().table_name(TABLE).item("key", items[0]["key"].clone()).item("claim", foreign);
+    put.send().await.expect("put");
+    let failed = ledger.claim(&wishes(1), LEASE).await.expect_err("unreadable");
+    assert!(!failed.is_transient() && failed.code() == "foreign_item", "{failed:?}");
+    assert!(!failed.to_string().contains("another program"), "{failed:?}");
+    assert_eq!(ledger.forget(&wishes(1)[0].key).await, Ok(true));
+    assert_eq!(claim(&ledger, &wishes(1)).await, [Claim::Won]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
