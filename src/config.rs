@@ -172,7 +172,7 @@ pub enum LedgerKind {
     Memory,
     /// A table of `DynamoDB`.
     DynamoDb {
-        /// Its name or ARN.
+        /// Its name.
         table: String,
     },
     /// A Valkey or Redis server, or a cluster of them.

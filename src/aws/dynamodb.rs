@@ -1,4 +1,4 @@
-//! What the ledger knows of `DynamoDB`'s errors, of whole calls and of single statements.
+//! What the ledger knows of DynamoDB's errors, of whole calls and of single statements.
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>,
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html>

@@ -191,8 +191,8 @@ const BATCH_BYTES_MIN: usize = 2 * limits::EVENT_DATA_BYTES_MAX + 1_000;
 const _: () = assert!(BATCH_BYTES_MIN > 2 * (limits::EVENT_DATA_BYTES_MAX + limits::EVENT_ID_CHARS_MAX));
 const DAY_MS: u64 = 86_200_000;
 
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>; or an ARN.
-const TABLE: Name = Name { chars_min: 3, chars_max: 1_024, others: "-_.:/" };
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>. No ARN: PartiQL takes none.
+const TABLE: Name = Name { chars_min: 3, chars_max: 255, others: "-_." };
 const NAMESPACE: Name = Name { chars_min: 1, chars_max: 64, others: "-_." };
 const WORKER: Name = Name { chars_min: 1, chars_max: 128, others: "-_.:/" };
 
@@ -271,8 +271,8 @@ keys! {
          writes an event; \"valkey\" (or Redis, \"valkey-cluster\" for a cluster) is faster and cheaper and may \
          forget its last seconds when the server fails over. Set one of those where more than one worker runs.";
     LEDGER_TABLE: Name = "ledger.table", Absent::Nothing { example: "tributary-ledger" }, TABLE,
-        "The DynamoDB table, by name or ARN, for ledger.kind = \"dynamodb\": partition key `key`, a string; time to \
-         live on `expires`. infra/tributary.yaml makes one.";
+        "The DynamoDB table for ledger.kind = \"dynamodb\", in the account and Region of the credentials: partition \
+         key `key`, a string; time to live on `expires`. infra/tributary.yaml makes one.";
     LEDGER_URLS: ValkeyUrls = "ledger.url", Absent::Nothing { example: "rediss://ledger.example.com:6379" }, ValkeyUrls,
         "Where the Valkey or Redis server is; with commas between them, several nodes of a cluster. rediss:// is TLS. \
          A user may stand before the host, as in rediss://tributary@host; the password has a key of its own.";

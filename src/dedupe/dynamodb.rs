@@ -1,4 +1,4 @@
-//! A ledger in one table of `DynamoDB`: shared by all workers, survives all of them.
+//! A ledger in one table of DynamoDB: shared by all workers, survives all of them.
 //!
 //! In: wishes, commits, releases. Out: one answer for each. A new event costs two writes: an insert that fails if the
 //! key is there, and an update that fails if the claim is not ours. What a present item means is judged here, in
@@ -15,6 +15,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use tokio::time::timeout;
 
 use self::{
     calls::{Calls, Said},
@@ -29,6 +30,9 @@ use crate::{aws::Aws, clock::millis, event::ContentHash, failure::CallError};
 /// How often a wish is tried that somebody else was faster about. Each time one of them wins and holds the claim, so
 /// two are enough; the rest is for claims that are given up at once.
 const TRIES_MAX: usize = 8;
+
+/// Part of a lease that claiming may take: three quarters are left to whoever won.
+const LATE: u32 = 4;
 
 /// One table.
 #[derive(Debug)]
@@ -119,6 +123,34 @@ impl DynamoDbLedger {
         Ok(answered)
     }
 
+    /// Claims in the order of the wishes, as far as it shows: those of one key are one after the other.
+    async fn claim_all(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+        let keys: Vec<_> = wishes.iter().map(|wish| self.key(&wish.key)).collect();
+        let mut answers = vec![None; wishes.len()];
+        for _ in 0..TRIES_MAX {
+            let groups = by_key(&keys, &answers);
+            let first: Vec<_> =
+                groups.iter().map(|group| (keys[group[0]].as_str(), &wishes[group[0]])).collect();
+            let answered = self.claim_each(&first, lease).await?;
+            for (group, answered) in groups.iter().zip(answered) {
+                let Some((answer, item)) = answered else { continue };
+                answers[group[0]] = Some(answer);
+                // What the others of the same key meet is known; the next that may claim has to ask again.
+                for at in &group[1..] {
+                    let Some(refusal) = item.refusal(&wishes[*at], self.now_ms()) else { break };
+                    answers[*at] = Some(refusal);
+                }
+            }
+            if answers.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        let all: Option<Vec<_>> = answers.into_iter().collect();
+        all.ok_or_else(|| {
+            CallError::transient("contended", "a claim changed hands each time it was asked for")
+        })
+    }
+
     fn item(&self, said: Said) -> Result<Option<Item>, CallError> {
         let Said::Done(Some(attributes)) = said else { return Ok(None) };
         self.read(&attributes).map(Some)
@@ -127,7 +159,8 @@ impl DynamoDbLedger {
     fn read(&self, attributes: &Attributes) -> Result<Item, CallError> {
         let foreign = || {
             let table = &self.table;
-            let message = format!("the table {table} holds an item that no ledger wrote: give it one of its own");
+            let message =
+                format!("the table {table} holds an item that no ledger wrote: give it one of its own");
             CallError::misconfigured("foreign_item", message)
         };
         Item::read(attributes).ok_or_else(foreign)
@@ -151,27 +184,10 @@ impl DynamoDbLedger {
 #[async_trait]
 impl Ledger for DynamoDbLedger {
     async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
-        let keys: Vec<_> = wishes.iter().map(|wish| self.key(&wish.key)).collect();
-        let mut answers = vec![None; wishes.len()];
-        for _ in 0..TRIES_MAX {
-            let groups = by_key(&keys, &answers);
-            let first: Vec<_> = groups.iter().map(|group| (keys[group[0]].as_str(), &wishes[group[0]])).collect();
-            let answered = self.claim_each(&first, lease).await?;
-            for (group, answered) in groups.iter().zip(answered) {
-                let Some((answer, item)) = answered else { continue };
-                answers[group[0]] = Some(answer);
-                // What the others of the same key meet is known; the next that may claim has to ask again.
-                for at in &group[1..] {
-                    let Some(refusal) = item.refusal(&wishes[*at], self.now_ms()) else { break };
-                    answers[*at] = Some(refusal);
-                }
-            }
-            if answers.iter().all(Option::is_some) {
-                break;
-            }
-        }
-        let all: Option<Vec<_>> = answers.into_iter().collect();
-        all.ok_or_else(|| CallError::transient("contended", "a claim changed hands each time it was asked for"))
+        // The table counts the lease from when it was asked, the caller from when it is answered.
+        let claimed = timeout(lease / LATE, self.claim_all(wishes, lease)).await;
+        let late = || CallError::transient("timeout", "could not claim within a quarter of the lease");
+        claimed.unwrap_or_else(|_elapsed| Err(late()))
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
@@ -200,10 +216,11 @@ impl Ledger for DynamoDbLedger {
         // Not ours any more, or there is more to know of the key than the claim.
         let refused = |said: &Result<Said, CallError>| matches!(said, Ok(Said::Refused));
         let left: Vec<_> = (0..claims.len()).filter(|at| refused(&said[*at])).collect();
-        let removes = left.iter().map(|at| Statement::remove_claim(&self.table, &keys[*at], claims[*at].token));
-        let removed = self.calls.run(&removes.collect::<Vec<_>>()).await;
-        for (at, removed) in left.into_iter().zip(removed) {
-            said[at] = removed;
+        let removes =
+            left.iter().map(|at| Statement::remove_claim(&self.table, &keys[*at], claims[*at].token));
+        let given_up = self.calls.run(&removes.collect::<Vec<_>>()).await;
+        for (at, answer) in left.into_iter().zip(given_up) {
+            said[at] = answer;
         }
         said.into_iter().map(|said| said.map(|_| ())).collect()
     }

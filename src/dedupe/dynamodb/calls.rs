@@ -111,8 +111,7 @@ impl Calls {
         let requests =
             requests.map_err(|error| CallError::misconfigured("invalid_request", error.to_string()))?;
         let sent = self.client.batch_execute_statement().set_statements(Some(requests)).send().await;
-        let answered =
-            sent.map_err(|error| dynamodb::class_of(failure(&error), &self.table, ACTIONS))?;
+        let answered = sent.map_err(|error| dynamodb::class_of(failure(&error), &self.table, ACTIONS))?;
         let answered = answered.responses.unwrap_or_default();
         if answered.len() != statements.len() {
             return Err(CallError::transient("no_reply", "not every statement was answered"));

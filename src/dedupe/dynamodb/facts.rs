@@ -2,7 +2,9 @@
 
 use aws_sdk_dynamodb::{
     Client,
-    types::{BillingMode, KeyType, ScalarAttributeType, TableDescription, TimeToLiveDescription, TimeToLiveStatus},
+    types::{
+        BillingMode, KeyType, ScalarAttributeType, TableDescription, TimeToLiveDescription, TimeToLiveStatus,
+    },
 };
 
 use crate::{
@@ -58,7 +60,8 @@ fn of_key(table: &TableDescription) -> Fact {
     let keys: Vec<_> = keys.collect();
     let is_right = keys == [(KEY, &KeyType::Hash)] && is_text(KEY);
     let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
-    let warning = "the key cannot be changed: make another table, with the partition key `key` of type S alone";
+    let warning =
+        "the key cannot be changed: make another table, with the partition key `key` of type S alone";
     fact("key", names.join(", "), (!is_right).then(|| warning.to_owned()))
 }
 
@@ -68,7 +71,8 @@ fn of_billing(table: &TableDescription) -> Fact {
     if mode == Some(&BillingMode::PayPerRequest) {
         return fact("billing", "on demand".to_owned(), None);
     }
-    let writes = table.provisioned_throughput.as_ref().and_then(|provisioned| provisioned.write_capacity_units);
+    let writes =
+        table.provisioned_throughput.as_ref().and_then(|provisioned| provisioned.write_capacity_units);
     let writes = writes.unwrap_or_default();
     let warning = "each event takes two writes: without auto scaling this bounds the events a second";
     fact("billing", format!("provisioned, {writes} write units a second"), Some(warning.to_owned()))

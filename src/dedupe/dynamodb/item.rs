@@ -101,7 +101,8 @@ impl Item {
                 Ended::DeadLettered { .. } => {}
             }
         }
-        let held = self.claim.as_ref().filter(|claim| claim.token != wish.token && claim.until_ms > now_ms)?;
+        let held =
+            self.claim.as_ref().filter(|claim| claim.token != wish.token && claim.until_ms > now_ms)?;
         Some(Claim::HeldElsewhere { lease_left: Duration::from_millis(held.until_ms - now_ms) })
     }
 
@@ -214,4 +215,4 @@ fn text_of(attributes: &Attributes, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -99,3 +99,52 @@ impl Statement {
 fn text_value(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dedupe::dynamodb::item::Ended, event::ContentHash};
+
+    fn half(owner: u128, until_ms: u64) -> Half {
+        Half { token: Token(owner), until_ms, content_hash: ContentHash([1; 32]), worker: "w".to_owned() }
+    }
+
+    #[test]
+    fn reads_see_what_was_written_last() {
+        let is_consistent = |statement: Statement| statement.request().unwrap().consistent_read;
+        assert_eq!(is_consistent(Statement::look("ledger", "k")), Some(true));
+        assert_eq!(is_consistent(Statement::forget("ledger", "k")), None, "a write may not ask for it");
+    }
+
+    /// The seen owner may renew, commit or give up, and others may claim, between the look and the taking: each of
+    /// these changes something that is compared.
+    #[test]
+    fn a_claim_is_taken_only_from_an_item_that_is_as_it_was_seen() {
+        let letter = Outcome { at_ms: 1, ended: Ended::DeadLettered { reason: "no_id".to_owned() } };
+        for (claim, settled) in [(false, false), (true, false), (false, true), (true, true)] {
+            let seen = Item {
+                claim: claim.then(|| half(1, 11)),
+                settled: settled.then(|| (half(2, 12), letter.clone())),
+            };
+            let take = Statement::take("ledger", "k", &seen, &half(3, 13), Duration::ZERO);
+            let (_, conditions) = take.text.split_once("WHERE").unwrap();
+            let compared = take.parameters[3..].to_vec();
+            let mut expected = Vec::new();
+            if claim {
+                assert!(
+                    conditions.contains(r#""claim"."token" = ? AND "claim"."until" = ?"#),
+                    "{conditions}"
+                );
+                expected.extend([token(Token(1)), number(11)]);
+            }
+            if settled {
+                assert!(conditions.contains(r#""settled"."token" = ?"#), "{conditions}");
+                expected.push(token(Token(2)));
+            }
+            assert_eq!(conditions.contains(r#""claim" IS MISSING"#), !claim, "{conditions}");
+            assert_eq!(conditions.contains(r#""settled" IS MISSING"#), !settled, "{conditions}");
+            assert_eq!(compared, expected);
+            assert_eq!(take.text.matches('?').count(), take.parameters.len());
+        }
+    }
+}

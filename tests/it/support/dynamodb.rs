@@ -38,12 +38,13 @@ const PORTS_MAX: u32 = 5;
 /// Runs its arguments, and kills them when its own input ends: nothing outlives the test, however that ends.
 const UNTIL_INPUT_ENDS: &str = r#""$@" </dev/null & cat >/dev/null; kill -9 $!; wait"#;
 
-/// A running dynoxide with its tables in a file; ends when dropped.
+/// A running dynoxide; ends when dropped.
 pub(crate) struct DynamoDb {
     /// `http://127.0.0.1:<port>`, the same after a restart.
     pub(crate) url: String,
     port: u16,
-    folder: TempDir,
+    /// Where the tables are kept, if anywhere: a file costs a wait for the disk at each write.
+    folder: Option<TempDir>,
     process: Mutex<Option<Process>>,
 }
 
@@ -58,23 +59,24 @@ impl Drop for Process {
 }
 
 impl DynamoDb {
-    /// Starts it on a free port of 127.0.0.1, without tables.
+    /// Starts it on a free port of 127.0.0.1, without tables. What it says is done survives [`DynamoDb::kill`].
     pub(crate) async fn start() -> Self {
-        tokio::task::spawn_blocking(Self::start_blocking).await.expect("dynoxide starts")
+        let start = || Self::start_blocking(|| Some(tempfile::tempdir().expect("a folder")));
+        tokio::task::spawn_blocking(start).await.expect("dynoxide starts")
     }
 
-    fn start_blocking() -> Self {
+    /// As [`DynamoDb::start`], but quicker and forgetful: nothing survives [`DynamoDb::kill`].
+    pub(crate) async fn start_in_memory() -> Self {
+        tokio::task::spawn_blocking(|| Self::start_blocking(|| None)).await.expect("dynoxide starts")
+    }
+
+    fn start_blocking(folder: impl Fn() -> Option<TempDir>) -> Self {
         for _ in 0..PORTS_MAX {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
             let port = free.local_addr().expect("bound").port();
             drop(free);
-            let folder = tempfile::tempdir().expect("a folder");
-            let server = Self {
-                url: format!("http://127.0.0.1:{port}"),
-                port,
-                folder,
-                process: Mutex::new(None),
-            };
+            let url = format!("http://127.0.0.1:{port}");
+            let server = Self { url, port, folder: folder(), process: Mutex::new(None) };
             if server.run() {
                 return server;
             }
@@ -86,8 +88,10 @@ impl DynamoDb {
     fn run(&self) -> bool {
         let mut command = Command::new("sh");
         command.args(["-c", UNTIL_INPUT_ENDS, "sh"]).arg(dynoxide());
-        command.args(["serve", "--log", "quiet", "--port", &self.port.to_string(), "--db-path"]);
-        command.arg(self.folder.path().join("tables.db"));
+        command.args(["serve", "--log", "quiet", "--port", &self.port.to_string()]);
+        if let Some(folder) = &self.folder {
+            command.arg("--db-path").arg(folder.path().join("tables.db"));
+        }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("sh runs");
         for _ in 0..LOOKS_MAX {
             if child.try_wait().expect("a child can be asked").is_some() {
@@ -108,7 +112,7 @@ impl DynamoDb {
         self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Kills it if need be, and starts it again where it was.
+    /// Kills it if need be, and starts it again where it was. Blocks.
     pub(crate) fn restart(&self) {
         self.kill();
         assert!(self.run(), "dynoxide starts again on port {}", self.port);
@@ -132,12 +136,12 @@ impl DynamoDb {
 
 static SHARED: Mutex<Weak<DynamoDb>> = Mutex::new(Weak::new());
 
-/// One for all tests that run at the same time; for those that do not kill it.
+/// One for all tests that run at the same time, in memory; for those that do not kill it.
 pub(crate) async fn shared() -> Arc<DynamoDb> {
     let start = || {
         let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         slot.upgrade().unwrap_or_else(|| {
-            let started = Arc::new(DynamoDb::start_blocking());
+            let started = Arc::new(DynamoDb::start_blocking(|| None));
             *slot = Arc::downgrade(&started);
             started
         })

@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_dynamodb::Client;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -32,6 +31,8 @@ pub(crate) enum Fate {
     LoseAnswer,
     /// One of so many statements is not carried out and said to have failed with this code.
     FailEvery(usize, &'static str),
+    /// No statement is carried out, and all are said to have failed with this code.
+    FailAll(&'static str),
 }
 
 /// What passed so far.
@@ -43,6 +44,9 @@ pub(crate) struct Passed {
     pub(crate) read_units: f64,
     /// As the server bills them.
     pub(crate) write_units: f64,
+    /// Requests that were under way at the same time, at most.
+    pub(crate) at_once_max: u64,
+    at_once: u64,
 }
 
 type Fates = Arc<dyn Fn(u64) -> Fate + Send + Sync>;
@@ -54,6 +58,12 @@ struct Wire {
     latency: Duration,
     fates: Fates,
     passed: Arc<Mutex<Passed>>,
+}
+
+impl Wire {
+    fn passing<T>(&self, change: impl FnOnce(&mut Passed) -> T) -> T {
+        change(&mut self.passed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A running proxy; ends when dropped.
@@ -74,8 +84,13 @@ impl Proxy {
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let passed = Arc::<Mutex<Passed>>::default();
         let client = legacy::Client::builder(TokioExecutor::new()).build_http();
-        let wire =
-            Wire { client, upstream: upstream.to_owned(), latency, fates: Arc::new(fates), passed: passed.clone() };
+        let wire = Wire {
+            client,
+            upstream: upstream.to_owned(),
+            latency,
+            fates: Arc::new(fates),
+            passed: passed.clone(),
+        };
         let router = Router::new().fallback(pass).with_state(wire);
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, router).await.expect("served") });
@@ -87,11 +102,6 @@ impl Proxy {
         dynamodb::aws_at(&self.url)
     }
 
-    /// A client that goes this way.
-    pub(crate) fn client(&self) -> Client {
-        dynamodb::client_at(&self.url)
-    }
-
     /// What passed since the last look.
     pub(crate) fn take(&self) -> Passed {
         std::mem::take(&mut *self.passed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -99,19 +109,40 @@ impl Proxy {
 }
 
 async fn pass(State(wire): State<Wire>, request: Request<Body>) -> Response {
+    wire.passing(|passed| {
+        passed.at_once += 1;
+        passed.at_once_max = passed.at_once_max.max(passed.at_once);
+    });
+    // Also when the client hangs up and this is dropped.
+    let _under_way = UnderWay(wire.clone());
     sleep(wire.latency).await;
+    forward(&wire, request).await
+}
+
+struct UnderWay(Wire);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.passing(|passed| passed.at_once = passed.at_once.saturating_sub(1));
+    }
+}
+
+async fn forward(wire: &Wire, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a whole request").to_bytes();
     let mut body: Value = serde_json::from_slice(&body).expect("JSON");
     body["ReturnConsumedCapacity"] = json!("TOTAL");
-    let nth = {
-        let mut passed = wire.passed.lock().unwrap_or_else(PoisonError::into_inner);
+    let nth = wire.passing(|passed| {
         passed.requests += 1;
         passed.requests - 1
-    };
+    });
     let fate = (wire.fates)(nth);
     let failed = match fate {
         Fate::FailEvery(every, _) => take_every(&mut body, every),
+        Fate::FailAll(code) => {
+            let statements = body["Statements"].as_array().map_or(0, Vec::len);
+            return json!({"Responses": vec![failure(code); statements]}).to_string().into_response();
+        }
         Fate::Pass | Fate::LoseAnswer => Vec::new(),
     };
     let mut forwarded = Request::post(&wire.upstream);
@@ -125,7 +156,7 @@ async fn pass(State(wire): State<Wire>, request: Request<Body>) -> Response {
     let (mut head, answer) = answer.into_parts();
     let Ok(answer) = answer.collect().await else { return StatusCode::BAD_GATEWAY.into_response() };
     let mut answer: Value = serde_json::from_slice(&answer.to_bytes()).expect("JSON");
-    count(&wire, &body, &answer);
+    count(wire, &body, &answer);
     match fate {
         Fate::LoseAnswer => {
             let said = json!({"__type": "InternalServerError", "message": "scripted"}).to_string();
@@ -134,14 +165,18 @@ async fn pass(State(wire): State<Wire>, request: Request<Body>) -> Response {
         Fate::FailEvery(_, code) => {
             for at in failed {
                 let responses = answer["Responses"].as_array_mut().expect("responses");
-                responses.insert(at, json!({"Error": {"Code": code, "Message": "scripted"}}));
+                responses.insert(at, failure(code));
             }
         }
-        Fate::Pass => {}
+        Fate::Pass | Fate::FailAll(_) => {}
     }
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.remove("x-amz-crc32");
     Response::from_parts(head, Body::from(answer.to_string()))
+}
+
+fn failure(code: &str) -> Value {
+    json!({"Error": {"Code": code, "Message": "scripted"}})
 }
 
 /// Takes statements out of a request, but never all of them; their places, in rising order.
@@ -156,11 +191,13 @@ fn take_every(body: &mut Value, every: usize) -> Vec<usize> {
 
 fn count(wire: &Wire, asked: &Value, answer: &Value) {
     let statements = asked["Statements"].as_array().map_or(&[][..], Vec::as_slice);
-    let reads = statements.iter().any(|it| it["Statement"].as_str().is_some_and(|it| it.starts_with("SELECT")));
+    let reads =
+        statements.iter().any(|it| it["Statement"].as_str().is_some_and(|it| it.starts_with("SELECT")));
     let capacity = &answer["ConsumedCapacity"];
     let capacity = capacity.as_array().map_or(std::slice::from_ref(capacity), Vec::as_slice);
     let units: f64 = capacity.iter().filter_map(|it| it["CapacityUnits"].as_f64()).sum();
-    let mut passed = wire.passed.lock().unwrap_or_else(PoisonError::into_inner);
-    passed.statements += statements.len() as u64;
-    *if reads { &mut passed.read_units } else { &mut passed.write_units } += units;
+    wire.passing(|passed| {
+        passed.statements += statements.len() as u64;
+        *if reads { &mut passed.read_units } else { &mut passed.write_units } += units;
+    });
 }
