@@ -37,7 +37,12 @@ const KNOWN: &[Known] = &[
     passes("NOREPLICAS", &["NOREPLICAS"]),
     passes("BUSY", &["BUSY"]),
     passes("max_clients", &["max number of clients"]),
-    ours("NOAUTH", &["NOAUTH"], "the server asks for a password: set ledger.password"),
+    // Whoever has not said a password yet may not even say much.
+    ours(
+        "NOAUTH",
+        &["NOAUTH", "unauthenticated multibulk length", "unauthenticated bulk length"],
+        "the server asks for a password: set ledger.password",
+    ),
     ours(
         "WRONGPASS",
         &["WRONGPASS", "AuthenticationFailed", "invalid password"],
@@ -175,6 +180,7 @@ mod tests {
     fn the_fault_is_known_by_the_servers_words() {
         for (line, code, is_ours) in [
             ("NOAUTH Authentication required.", "NOAUTH", true),
+            ("ERR Protocol error: unauthenticated multibulk length", "NOAUTH", true),
             ("WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS", true),
             ("NOPERM User w has no permissions to run the 'evalsha' command", "NOPERM", true),
             (

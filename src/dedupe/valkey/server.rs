@@ -8,9 +8,7 @@ use std::{fs, path::Path, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-    cluster::ClusterClient,
-    cluster_async::ClusterConnection,
+    aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
     io::tcp::TcpSettings,
 };
 use tokio::{sync::Mutex, task::JoinSet, time::Instant};
@@ -29,6 +27,9 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CLUSTER_COMMANDS_MAX: usize = 1_000;
 /// How often a cluster's client follows keys that moved, or tries again, within the timeout.
 const CLUSTER_RETRIES: u32 = 4;
+/// Its own choice is more than a second, and the ledger's callers wait by themselves.
+const CLUSTER_RETRY_WAIT_MIN_MS: u64 = 20;
+const CLUSTER_RETRY_WAIT_MAX_MS: u64 = 400;
 
 pub(super) struct Server {
     client: Client,
@@ -242,7 +243,7 @@ async fn at_once(connection: &ClusterConnection, commands: Vec<Cmd>) -> Vec<Resu
             answers[at] = answer;
         }
         let mut connection = connection.clone();
-        under_way.spawn(async move { (at, connection.req_packed_command(&command).await) });
+        under_way.spawn(async move { (at, command.query_async(&mut connection).await) });
     }
     while let Some((at, answer)) = joined(under_way.join_next().await) {
         answers[at] = answer;
@@ -270,6 +271,8 @@ fn cluster(
         .response_timeout(RESPONSE_TIMEOUT)
         .overall_response_timeout(Some(RESPONSE_TIMEOUT))
         .retries(CLUSTER_RETRIES)
+        .min_retry_wait(CLUSTER_RETRY_WAIT_MIN_MS)
+        .max_retry_wait(CLUSTER_RETRY_WAIT_MAX_MS)
         .tcp_settings(TcpSettings::default().set_nodelay(true));
     if let Some(authorities) = authorities {
         builder = builder.certs(authorities);

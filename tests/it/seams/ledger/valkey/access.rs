@@ -152,8 +152,6 @@ async fn a_certificate_is_checked_against_the_given_authorities() {
     );
     // The certificate is for an address, not for this name of it.
     assert_eq!(refusal(&with_ca(&folder, &url.replace("127.0.0.1", "localhost"))).await, "tls_refused");
-    let plain = server.url().replace("redis://", "rediss://");
-    assert_eq!(refusal(&with_ca(&folder, &plain)).await, "no_tls");
 }
 
 #[test]

@@ -203,7 +203,7 @@ async fn what_a_cluster_claimed_in_part_is_given_back_and_a_renewal_is_not() {
         }
     }
     assert!(here > 20, "{here} of 60 keys are on the two servers that live");
-    servers.nodes[1].restart();
+    servers.restart(1);
     let renewed = ledger.claim(&mine, LEASE).await;
     assert!(renewed.is_ok(), "the cluster is not found again: {renewed:?}");
 }
