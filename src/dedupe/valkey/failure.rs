@@ -69,7 +69,7 @@ const KNOWN: &[Known] = &[
         "the server does not speak TLS: write redis:// in ledger.url, or the port that speaks it",
     ),
     ours(
-        "CROSSSLOT",
+        MOVED,
         &["MOVED", "Moved", "CROSSSLOT", "CrossSlot"],
         "the server is one of a cluster: write ledger.kind = \"valkey-cluster\"",
     ),
@@ -102,9 +102,16 @@ const KNOWN: &[Known] = &[
     ),
 ];
 
-/// The error's class, with what to do about it.
-pub(super) fn classed(error: &RedisError) -> CallError {
+/// A key is on another server.
+const MOVED: &str = "MOVED";
+
+/// The error's class, with what to do about it. A cluster's client follows keys that moved, until it gives up because
+/// the server to which they moved does not answer.
+pub(super) fn classed(error: &RedisError, is_cluster: bool) -> CallError {
     if let Some(known) = known(error) {
+        if is_cluster && known.code == MOVED {
+            return CallError::transient(MOVED, "the ledger's server that keeps the key did not answer");
+        }
         return match known.cure {
             Some(cure) => CallError::misconfigured(known.code, format!("{}: {cure}", known.code)),
             None => CallError::transient(known.code, format!("the ledger's server said {}", known.code)),
@@ -140,9 +147,12 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Io || error.is_unrecoverable_error() || known(error).is_some_and(is_elsewhere)
 }
 
-/// Whether a cluster's client has lost every server of it.
-pub(super) fn knows_no_server(error: &RedisError) -> bool {
+/// Whether a cluster's client may not find its way by itself: it has lost every server, or waits for one that does not
+/// answer.
+pub(super) fn ends_cluster_connection(error: &RedisError) -> bool {
     error.kind() == ErrorKind::ClusterConnectionNotFound
+        || error.is_timeout()
+        || error.is_connection_dropped()
 }
 
 /// The client's own words; those of the server are left out.
@@ -188,8 +198,8 @@ mod tests {
                 "NOPERM",
                 true,
             ),
-            ("MOVED 3999 127.0.0.1:6381", "CROSSSLOT", true),
-            ("CROSSSLOT Keys in request don't hash to the same slot", "CROSSSLOT", true),
+            ("MOVED 3999 127.0.0.1:6381", "MOVED", true),
+            ("CROSSSLOT Keys in request don't hash to the same slot", "MOVED", true),
             ("ERR This instance has cluster support disabled", "no_cluster", true),
             ("OOM command not allowed when used memory > 'maxmemory'.", "OOM", true),
             ("MISCONF Redis is configured to save RDB snapshots, but", "MISCONF", true),
@@ -210,10 +220,17 @@ mod tests {
             ("ERR max number of clients reached", "max_clients", false),
             ("SOMETHING secret", "SOMETHING", false),
         ] {
-            let error = classed(&said(line));
+            let error = classed(&said(line), false);
             assert_eq!((error.code(), !error.is_transient()), (code, is_ours), "{line}");
             assert!(!error.to_string().contains("secret"), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_moved_is_a_mistake_only_without_a_cluster() {
+        let moved = said("MOVED 3999 127.0.0.1:6381");
+        assert!(!classed(&moved, false).is_transient());
+        assert!(classed(&moved, true).is_transient());
     }
 
     #[test]

@@ -107,7 +107,7 @@ async fn the_wrong_kind_of_server_is_our_mistake() {
     let wishes: Vec<_> = (0..20).map(|at| wish(&at.to_string(), 1, 1)).collect();
     let error = ledger.claim(&wishes, LEASE).await.expect_err("a cluster");
     assert!(error.to_string().contains("ledger.kind = \"valkey-cluster\""), "{error}");
-    assert_eq!(error.code(), "CROSSSLOT");
+    assert_eq!(error.code(), "MOVED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
