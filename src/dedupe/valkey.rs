@@ -4,8 +4,8 @@
 //! the look and the write, and a call costs one round trip, however many keys it is about. Time is the worker's, sent
 //! along: a server's own clock would be one clock more to disagree with.
 //!
-//! The fields are one letter each, because they are stored with every id. Small: the open claim (`t` token, `u` until
-//! when, `c` content hash, `w` worker). Capital: what is settled (`S` state, `p` or `d`; `N` the destination's name for
+//! The fields are one letter each, because they are stored with every id. Small: the open claim (`t` token, `b` begun
+//! when, `u` until when, `c` content hash, `w` worker). Capital: what is settled (`S` state, `p` or `d`; `N` the destination's name for
 //! it, or the reason's code; `C` content hash; `A` when, `U` until when it is remembered, `T` by which token, `W` by
 //! which worker). `F`: the token of a claim that an operator took away. Times are milliseconds since 1970.
 
@@ -93,15 +93,16 @@ impl ValkeyLedger {
         [now, now.saturating_add(millis(lasts)), millis(GRACE)]
     }
 
-    /// After a call that failed in part: what it newly won would be held for a lease by nobody.
-    async fn give_back(&self, wishes: &[Claiming], answers: &[Result<Answer, CallError>]) {
-        let is_new = |answer: &Result<Answer, CallError>| answer.as_ref().is_ok_and(|answer| answer.is_new);
-        let won: Vec<_> = wishes.iter().zip(answers).filter(|(_, answer)| is_new(answer)).collect();
+    /// After a call that failed in part: what it newly won would be held for a lease by nobody. Renewed claims stay,
+    /// because they were begun at another time.
+    async fn give_back(&self, wishes: &[Claiming], answers: &[Result<Claim, CallError>], begun: &str) {
+        let is_won = |answer: &Result<Claim, CallError>| *answer == Ok(Claim::Won);
+        let won: Vec<_> = wishes.iter().zip(answers).filter(|(_, answer)| is_won(answer)).collect();
         let keys: Vec<_> = won.iter().map(|(wish, _)| self.key(&wish.key)).collect();
         let each = |command: &mut Cmd, at: usize| {
             command.arg(&won[at].0.token.0.to_be_bytes());
         };
-        self.server.run(&RELEASE, Call { keys: &keys, once: &[], each: &each }).await;
+        self.server.run(&RELEASE, Call { keys: &keys, once: &[begun], each: &each }).await;
     }
 }
 
@@ -120,11 +121,10 @@ impl Ledger for ValkeyLedger {
         let call = Call { keys: &keys, once: &[&now, &until, &grace, &self.shared.worker], each: &each };
         let answers = self.server.run(&CLAIM, call).await;
         let answers: Vec<_> = answers.into_iter().map(|answer| answer.and_then(read_claim)).collect();
-        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
-            self.give_back(wishes, &answers).await;
-            return Err(error.clone());
+        if answers.iter().any(Result::is_err) {
+            self.give_back(wishes, &answers, &now).await;
         }
-        Ok(answers.into_iter().flatten().map(|answer| answer.claim).collect())
+        answers.into_iter().collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
@@ -149,7 +149,7 @@ impl Ledger for ValkeyLedger {
         let each = |command: &mut Cmd, at: usize| {
             command.arg(&claims[at].token.0.to_be_bytes());
         };
-        let answers = self.server.run(&RELEASE, Call { keys: &keys, once: &[], each: &each }).await;
+        let answers = self.server.run(&RELEASE, Call { keys: &keys, once: &[""], each: &each }).await;
         answers.into_iter().map(|answer| answer.and_then(read_yes_or_no).map(|_| ())).collect()
     }
 
@@ -172,29 +172,21 @@ impl Ledger for ValkeyLedger {
     }
 }
 
-/// What the script answers to one wish.
-struct Answer {
-    claim: Claim,
-    /// Won by this call: it was not a renewal.
-    is_new: bool,
-}
-
-fn read_claim(answer: Value) -> Result<Answer, CallError> {
+fn read_claim(answer: Value) -> Result<Claim, CallError> {
     let answer: Vec<u8> = read(answer)?;
-    let (letter, rest) = answer.split_first().ok_or_else(unreadable)?;
-    let claim = match letter {
-        b'n' | b'r' => Claim::Won,
-        b'd' => Claim::AlreadyDeadLettered,
-        b'p' => {
-            Claim::AlreadyPublished { content_hash: ContentHash(rest.try_into().map_err(|_| unreadable())?) }
+    match answer.split_first() {
+        Some((b'w', [])) => Ok(Claim::Won),
+        Some((b'd', [])) => Ok(Claim::AlreadyDeadLettered),
+        Some((b'p', hash)) => {
+            let content_hash = ContentHash(hash.try_into().map_err(|_| unreadable())?);
+            Ok(Claim::AlreadyPublished { content_hash })
         }
-        b'h' => {
-            let left = number(rest).ok_or_else(unreadable)?;
-            Claim::HeldElsewhere { lease_left: Duration::from_millis(left) }
+        Some((b'h', left)) => {
+            let lease_left = Duration::from_millis(number(left).ok_or_else(unreadable)?);
+            Ok(Claim::HeldElsewhere { lease_left })
         }
-        _ => return Err(unreadable()),
-    };
-    Ok(Answer { claim, is_new: *letter == b'n' })
+        _ => Err(unreadable()),
+    }
 }
 
 fn read_yes_or_no(answer: Value) -> Result<bool, CallError> {

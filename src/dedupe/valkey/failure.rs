@@ -37,7 +37,12 @@ const KNOWN: &[Known] = &[
     passes("NOREPLICAS", &["NOREPLICAS"]),
     passes("BUSY", &["BUSY"]),
     passes("max_clients", &["max number of clients"]),
-    ours("NOAUTH", &["NOAUTH"], "the server asks for a password: set ledger.password"),
+    // Whoever has not said a password yet may not even say much.
+    ours(
+        "NOAUTH",
+        &["NOAUTH", "unauthenticated multibulk length", "unauthenticated bulk length"],
+        "the server asks for a password: set ledger.password",
+    ),
     ours(
         "WRONGPASS",
         &["WRONGPASS", "AuthenticationFailed", "invalid password"],
@@ -64,7 +69,7 @@ const KNOWN: &[Known] = &[
         "the server does not speak TLS: write redis:// in ledger.url, or the port that speaks it",
     ),
     ours(
-        "CROSSSLOT",
+        MOVED,
         &["MOVED", "Moved", "CROSSSLOT", "CrossSlot"],
         "the server is one of a cluster: write ledger.kind = \"valkey-cluster\"",
     ),
@@ -97,9 +102,16 @@ const KNOWN: &[Known] = &[
     ),
 ];
 
-/// The error's class, with what to do about it.
-pub(super) fn classed(error: &RedisError) -> CallError {
+/// A key is on another server.
+const MOVED: &str = "MOVED";
+
+/// The error's class, with what to do about it. A cluster's client follows keys that moved, until it gives up because
+/// the server to which they moved does not answer.
+pub(super) fn classed(error: &RedisError, is_cluster: bool) -> CallError {
     if let Some(known) = known(error) {
+        if is_cluster && known.code == MOVED {
+            return CallError::transient(MOVED, "the ledger's server that keeps the key did not answer");
+        }
         return match known.cure {
             Some(cure) => CallError::misconfigured(known.code, format!("{}: {cure}", known.code)),
             None => CallError::transient(known.code, format!("the ledger's server said {}", known.code)),
@@ -135,9 +147,12 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Io || error.is_unrecoverable_error() || known(error).is_some_and(is_elsewhere)
 }
 
-/// Whether a cluster's client has lost every server of it.
-pub(super) fn knows_no_server(error: &RedisError) -> bool {
+/// Whether a cluster's client may not find its way by itself: it has lost every server, or waits for one that does not
+/// answer.
+pub(super) fn ends_cluster_connection(error: &RedisError) -> bool {
     error.kind() == ErrorKind::ClusterConnectionNotFound
+        || error.is_timeout()
+        || error.is_connection_dropped()
 }
 
 /// The client's own words; those of the server are left out.
@@ -175,6 +190,7 @@ mod tests {
     fn the_fault_is_known_by_the_servers_words() {
         for (line, code, is_ours) in [
             ("NOAUTH Authentication required.", "NOAUTH", true),
+            ("ERR Protocol error: unauthenticated multibulk length", "NOAUTH", true),
             ("WRONGPASS invalid username-password pair or user is disabled.", "WRONGPASS", true),
             ("NOPERM User w has no permissions to run the 'evalsha' command", "NOPERM", true),
             (
@@ -182,8 +198,8 @@ mod tests {
                 "NOPERM",
                 true,
             ),
-            ("MOVED 3999 127.0.0.1:6381", "CROSSSLOT", true),
-            ("CROSSSLOT Keys in request don't hash to the same slot", "CROSSSLOT", true),
+            ("MOVED 3999 127.0.0.1:6381", "MOVED", true),
+            ("CROSSSLOT Keys in request don't hash to the same slot", "MOVED", true),
             ("ERR This instance has cluster support disabled", "no_cluster", true),
             ("OOM command not allowed when used memory > 'maxmemory'.", "OOM", true),
             ("MISCONF Redis is configured to save RDB snapshots, but", "MISCONF", true),
@@ -204,10 +220,17 @@ mod tests {
             ("ERR max number of clients reached", "max_clients", false),
             ("SOMETHING secret", "SOMETHING", false),
         ] {
-            let error = classed(&said(line));
+            let error = classed(&said(line), false);
             assert_eq!((error.code(), !error.is_transient()), (code, is_ours), "{line}");
             assert!(!error.to_string().contains("secret"), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_moved_is_a_mistake_only_without_a_cluster() {
+        let moved = said("MOVED 3999 127.0.0.1:6381");
+        assert!(!classed(&moved, false).is_transient());
+        assert!(classed(&moved, true).is_transient());
     }
 
     #[test]

@@ -8,16 +8,13 @@ use std::{fs, path::Path, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionInfo, IntoConnectionInfo, RedisError, TlsCertificates, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-    cluster::ClusterClient,
-    cluster_async::ClusterConnection,
+    aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
     io::tcp::TcpSettings,
 };
 use tokio::{sync::Mutex, task::JoinSet, time::Instant};
 
 use super::{
-    ValkeyError,
-    failure::{self, classed},
+    ValkeyError, failure,
     script::{By, Call, Script, split},
     unreadable,
 };
@@ -27,8 +24,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Commands of one call that are under way in a cluster at once: a full round of claims.
 const CLUSTER_COMMANDS_MAX: usize = 1_000;
-/// How often a cluster's client follows keys that moved, or tries again, within the timeout.
-const CLUSTER_RETRIES: u32 = 4;
+/// How often a cluster's client follows a key that moved, or tries again. Once is enough for a key, and while a server
+/// is away each attempt makes all others wait for a new look at the cluster.
+const CLUSTER_RETRIES: u32 = 1;
+/// Its own choice is more than a second, and the ledger's callers wait by themselves.
+const CLUSTER_RETRY_WAIT_MIN_MS: u64 = 20;
+const CLUSTER_RETRY_WAIT_MAX_MS: u64 = 400;
 
 pub(super) struct Server {
     client: Client,
@@ -100,7 +101,7 @@ impl Server {
                     part.iter().zip(answers).for_each(|(at, answer)| results[*at] = Ok(answer));
                 }
                 Ok(None) => {}
-                Err(error) => part.iter().for_each(|at| results[*at] = Err(classed(&error))),
+                Err(error) => part.iter().for_each(|at| results[*at] = Err(self.classed(&error))),
             }
         }
         results
@@ -109,23 +110,26 @@ impl Server {
     /// One command, about one key or none.
     pub(super) async fn ask(&self, command: Cmd) -> Result<Value, CallError> {
         let mut answers = self.send(vec![command]).await;
-        answers.pop().map_or_else(|| Err(unreadable()), |answer| answer.map_err(|error| classed(&error)))
+        answers.pop().map_or_else(|| Err(unreadable()), |answer| answer.map_err(|error| self.classed(&error)))
     }
 
     /// One command, asked of each server that takes writes.
     pub(super) async fn ask_each(&self, command: Cmd) -> Result<Vec<Value>, CallError> {
-        let (connection, number) = self.connection().await.map_err(|error| classed(&error))?;
+        let (connection, number) = self.connection().await.map_err(|error| self.classed(&error))?;
         let Connection::Cluster(mut cluster) = connection else {
             return Ok(vec![self.ask(command).await?]);
         };
         let primaries = redis::cluster_routing::MultipleNodeRoutingInfo::AllMasters;
         let routing = redis::cluster_routing::RoutingInfo::MultiNode((primaries, None));
         match cluster.route_command(command, routing).await {
-            Ok(Value::Map(answers)) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
+            Ok(Value::Map(answers)) => {
+                let answers = answers.into_iter().map(|(_, answer)| answer.extract_error());
+                answers.collect::<Result<_, _>>().map_err(|error| self.classed(&error))
+            }
             Ok(_) => Err(unreadable()),
             Err(error) => {
                 self.ended(&error, number).await;
-                Err(classed(&error))
+                Err(self.classed(&error))
             }
         }
     }
@@ -196,9 +200,17 @@ impl Server {
         in_time.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }
 
+    fn classed(&self, error: &RedisError) -> CallError {
+        failure::classed(error, self.is_cluster())
+    }
+
     /// A cluster's connection finds its servers again by itself, as long as it knows one that answers.
     fn is_fatal(&self, error: &RedisError) -> bool {
-        if self.is_cluster() { failure::knows_no_server(error) } else { failure::ends_connection(error) }
+        if self.is_cluster() {
+            failure::ends_cluster_connection(error)
+        } else {
+            failure::ends_connection(error)
+        }
     }
 
     async fn ended(&self, error: &RedisError, number: u64) {
@@ -242,7 +254,7 @@ async fn at_once(connection: &ClusterConnection, commands: Vec<Cmd>) -> Vec<Resu
             answers[at] = answer;
         }
         let mut connection = connection.clone();
-        under_way.spawn(async move { (at, connection.req_packed_command(&command).await) });
+        under_way.spawn(async move { (at, command.query_async(&mut connection).await) });
     }
     while let Some((at, answer)) = joined(under_way.join_next().await) {
         answers[at] = answer;
@@ -270,6 +282,8 @@ fn cluster(
         .response_timeout(RESPONSE_TIMEOUT)
         .overall_response_timeout(Some(RESPONSE_TIMEOUT))
         .retries(CLUSTER_RETRIES)
+        .min_retry_wait(CLUSTER_RETRY_WAIT_MIN_MS)
+        .max_retry_wait(CLUSTER_RETRY_WAIT_MAX_MS)
         .tcp_settings(TcpSettings::default().set_nodelay(true));
     if let Some(authorities) = authorities {
         builder = builder.certs(authorities);

@@ -166,7 +166,7 @@ impl Cluster {
     }
 
     fn start_now() -> Self {
-        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "15000"].map(str::to_owned);
+        let arguments = ["--cluster-enabled", "yes", "--cluster-node-timeout", "60000"].map(str::to_owned);
         let nodes: Vec<_> = (0..3).map(|_| Valkey::start_now(&arguments)).collect();
         for (at, node) in nodes.iter().enumerate() {
             let slots =
@@ -177,16 +177,28 @@ impl Cluster {
             node.say::<()>(&["CLUSTER", "SET-CONFIG-EPOCH", &(at + 1).to_string()]);
             node.say::<()>(&["CLUSTER", "MEET", "127.0.0.1", &nodes[0].port.to_string()]);
         }
-        let mut looks = 0..LOOKS_MAX;
+        let formed = Self { nodes };
+        formed.wait();
+        formed
+    }
+
+    /// Runs a node again that was killed, and waits until the others have noticed. Blocks.
+    pub(crate) fn restart(&mut self, node: usize) {
+        self.nodes[node].restart();
+        self.wait();
+    }
+
+    /// Waits until each node finds the cluster whole.
+    fn wait(&self) {
         let is_formed = |node: &Valkey| {
             let told: String = node.say(&["CLUSTER", "INFO"]);
             told.contains("cluster_state:ok") && told.contains("cluster_known_nodes:3")
         };
-        while !nodes.iter().all(is_formed) {
+        let mut looks = 0..LOOKS_MAX;
+        while !self.nodes.iter().all(is_formed) {
             assert!(looks.next().is_some(), "the cluster does not form");
             thread::sleep(LOOK_EVERY);
         }
-        Self { nodes }
     }
 
     pub(crate) fn urls(&self) -> Vec<String> {

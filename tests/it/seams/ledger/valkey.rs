@@ -147,12 +147,12 @@ async fn what_is_settled_keeps_no_trace_of_the_claim_and_a_new_claim_none_of_wha
         fields.concat()
     };
     bench.win(&wish("a", 1, 1)).await;
-    assert_eq!(fields(), "ctuw");
+    assert_eq!(fields(), "bctuw");
     assert!(bench.commit(&wish("a", 1, 1), dead_lettered()).await);
     assert_eq!(fields(), "ACNSTUW");
     bench.pass(WINDOW).await;
     bench.win(&wish("a", 2, 1)).await;
-    assert_eq!(fields(), "ctuw");
+    assert_eq!(fields(), "bctuw");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,4 +223,29 @@ async fn deployments_with_namespaces_of_their_own_do_not_see_each_other() {
         let theirs = ledger(&one, &namespace).claim(&[wish("a", 2, 1)], LEASE).await.expect("claimed");
         assert!(matches!(theirs[0], Claim::HeldElsewhere { .. }));
     }
+}
+
+/// docs/ledgers.md names the bound; `--nocapture` shows what it is here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_takes_no_more_memory_than_is_documented() {
+    let server = Valkey::start_with(&[]).await;
+    let ledger = ledger(&one(server.url()), "tributary");
+    let used = || {
+        let told: String = server.say(&["INFO", "memory"]);
+        let line = told.lines().find_map(|line| line.strip_prefix("used_memory_dataset:"));
+        line.and_then(|bytes| bytes.trim().parse::<usize>().ok()).expect("a number")
+    };
+    let before = used();
+    let wishes: Vec<_> = (0..20_000).map(|at| wish(&at.to_string(), 1, 1)).collect();
+    let stored_as = "0fd2dd0c-e2b5-4b1e-8b3e-5b6d4d3f8a10".to_owned();
+    for wishes in wishes.chunks(1_000) {
+        ledger.claim(wishes, LEASE).await.expect("claimed");
+        let state = tributary::dedupe::Final::Published { stored_as: stored_as.clone() };
+        let settled = wishes.iter().map(|wish| Committed { claim: claimed(wish), state: state.clone() });
+        let results = ledger.commit(&settled.collect::<Vec<_>>()).await;
+        assert!(results.iter().all(|result| *result == Ok(Commit::Recorded)));
+    }
+    let bytes = (used() - before) / wishes.len();
+    println!("{bytes} bytes an id");
+    assert!(bytes < 500, "{bytes} bytes an id");
 }
