@@ -290,7 +290,8 @@ impl Stages {
         held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
         give_up: CancellationToken,
     ) {
-        waiting::wait(&self.dedupe, held, give_up, |sorted| self.proceed(sorted)).await;
+        let waiting = waiting::wait(&self.dedupe, held, |sorted| self.proceed(sorted));
+        give_up.run_until_cancelled(waiting).await;
     }
 }
 

@@ -10,7 +10,6 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{Candidate, Dedupe, Sorted};
 use crate::{intervals::jittered, receive::Delivery};
@@ -22,12 +21,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 type Waiting = Vec<(Instant, Delivery<Candidate>)>;
 
-/// Runs until `held` is closed and nobody waits, or until `give_up`, when all that wait are returned. What is
-/// claimed goes to `proceed`; what is still in other hands comes back from it.
+/// Runs until `held` is closed and nobody waits. What is claimed goes to `proceed`; what is still in other hands comes
+/// back from it. Dropped, it returns all that wait.
 pub async fn wait(
     dedupe: &Dedupe,
     mut held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
-    give_up: CancellationToken,
     proceed: impl Fn(Sorted) -> Vec<Delivery<Candidate>>,
 ) {
     let mut waiting = Waiting::new();
@@ -36,7 +34,6 @@ pub async fn wait(
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while is_open || !waiting.is_empty() {
         tokio::select! {
-            () = give_up.cancelled() => return,
             came = held.recv(), if is_open => match came {
                 Some(delivery) => enter(&mut waiting, delivery),
                 None => is_open = false,

@@ -30,6 +30,9 @@ const FAILURES_UNTIL_CLOSED: u32 = 3;
 const COMMIT_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 const _: () = assert!(COMMIT_AGAIN_WITHIN.as_millis() * 2 < COMMITS_FIRST.as_millis());
 
+/// For releases after giving up: what they save is a wait, and messages have to be given back in time.
+const LAST_RELEASES: Duration = Duration::from_secs(1);
+
 /// Ends claims, then acks or gives back messages.
 #[derive(Clone)]
 pub struct Settler {
@@ -157,7 +160,17 @@ impl Settler {
         if claims.is_empty() {
             return;
         }
-        let results = self.ledger.release(claims).await;
+        let too_late = async {
+            self.give_up.cancelled().await;
+            sleep(LAST_RELEASES).await;
+        };
+        let results = tokio::select! {
+            results = self.ledger.release(claims) => results,
+            () = too_late => {
+                warn!(stage = "settle", claims = claims.len(), "no time to release claims, their leases will end");
+                return;
+            }
+        };
         assert_eq!(results.len(), claims.len(), "a ledger answers for each release");
         if let Some(error) = results.iter().find_map(|result| result.as_ref().err()) {
             warn!(stage = "settle", code = error.code(), %error, "could not release claims, their leases will end");

@@ -38,6 +38,8 @@ const USUAL_SECONDS: u64 = 12;
 /// Events of one step of the producer, and how many of them were sent before.
 const NEW_EVENTS: usize = 40;
 const COPIES: usize = 10;
+/// Between two steps.
+const PACE: Duration = Duration::from_millis(100);
 /// The producer waits while so many messages are on the queue or under way.
 const BACKLOG_MAX: u64 = 400;
 /// Of ten restarts, so many are `kill -9`; the others are SIGTERM.
@@ -59,7 +61,7 @@ fn as_an_auditor() -> SharedLedger {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_on_dynamodb_loses_nothing_and_doubles_only_what_is_unknown() {
-    let server = DynamoDb::start().await;
+    let server = DynamoDb::start_in_memory().await;
     server.create_table("fleet").await;
     let environment = [
         ("TRIBUTARY_LEDGER_KIND", "dynamodb".to_owned()),
@@ -116,7 +118,7 @@ struct Story {
 async fn run(shared: Shared, seed: u64) {
     let seconds = env::var("FLEET_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL_SECONDS);
     // The answer is late, so that kills meet puts that are stored and not answered.
-    let slow = Faults { delay_ms: 30, seed: Some(seed), ..Faults::default() };
+    let slow = Faults { delay_ms: 100, seed: Some(seed), ..Faults::default() };
     let roomy = LocalOptions { faults: slow, retain_rows: 1_000_000, ..options() };
     let fleet = Fleet {
         endpoints: Endpoints::with(roomy).await,
@@ -135,9 +137,8 @@ async fn run(shared: Shared, seed: u64) {
     let rows = fleet.endpoints.rows().await;
     let doubled: BTreeSet<_> =
         rows.iter().filter(|(_, rows)| rows.len() > 1).map(|(uid, _)| uid.clone()).collect();
-    for event in story.events.iter().filter(|event| !rows.contains_key(&event.uid)) {
-        let entry = fleet.find(&event.uid).await;
-        println!("{} is not in the lake; the ledger says {entry:?}", event.uid);
+    if let Some(event) = story.events.iter().find(|event| !rows.contains_key(&event.uid)) {
+        panic!("{} is lost; the ledger says {:?}", event.uid, fleet.find(&event.uid).await);
     }
     fleet.endpoints.assert_no_dead_letters().await;
     let twice = fleet.endpoints.assert_all_stored(&story.events).await;
@@ -174,6 +175,7 @@ impl Fleet {
             story.copies += COPIES;
             rng.shuffle(&mut step);
             self.endpoints.send(&messages(&step, 1..=4, rng.u64(..))).await;
+            sleep(PACE).await;
             while self.backlog().await > BACKLOG_MAX && !self.is_over.load(Ordering::Relaxed) {
                 sleep(Duration::from_millis(20)).await;
             }
