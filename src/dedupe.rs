@@ -235,7 +235,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// answered as if one had come after the other.
     ///
     /// # Errors
-    /// Nothing is known to be claimed: the caller gives the messages back or asks again.
+    /// It is not known what is claimed. The caller asks again under the same tokens, which win what they have won.
     async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError>;
 
     /// Ends claims of settled events, for the length of the dedupe window. One result for each, in the same order;

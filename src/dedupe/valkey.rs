@@ -4,8 +4,8 @@
 //! the look and the write, and a call costs one round trip, however many keys it is about. Time is the worker's, sent
 //! along: a server's own clock would be one clock more to disagree with.
 //!
-//! The fields are one letter each, because they are stored with every id. Small: the open claim (`t` token, `b` begun
-//! when, `u` until when, `c` content hash, `w` worker). Capital: what is settled (`S` state, `p` or `d`; `N` the destination's name for
+//! The fields are one letter each, because they are stored with every id. Small: the open claim (`t` token, `u` until
+//! when, `c` content hash, `w` worker). Capital: what is settled (`S` state, `p` or `d`; `N` the destination's name for
 //! it, or the reason's code; `C` content hash; `A` when, `U` until when it is remembered, `T` by which token, `W` by
 //! which worker). `F`: the token of a claim that an operator took away. Times are milliseconds since 1970.
 
@@ -92,18 +92,6 @@ impl ValkeyLedger {
         let now = self.shared.clock.now_ms();
         [now, now.saturating_add(millis(lasts)), millis(GRACE)]
     }
-
-    /// After a call that failed in part: what it newly won would be held for a lease by nobody. Renewed claims stay,
-    /// because they were begun at another time.
-    async fn give_back(&self, wishes: &[Claiming], answers: &[Result<Claim, CallError>], begun: &str) {
-        let is_won = |answer: &Result<Claim, CallError>| *answer == Ok(Claim::Won);
-        let won: Vec<_> = wishes.iter().zip(answers).filter(|(_, answer)| is_won(answer)).collect();
-        let keys: Vec<_> = won.iter().map(|(wish, _)| self.key(&wish.key)).collect();
-        let each = |command: &mut Cmd, at: usize| {
-            command.arg(&won[at].0.token.0.to_be_bytes());
-        };
-        self.server.run(&RELEASE, Call { keys: &keys, once: &[begun], each: &each }).await;
-    }
 }
 
 #[async_trait]
@@ -120,11 +108,7 @@ impl Ledger for ValkeyLedger {
         };
         let call = Call { keys: &keys, once: &[&now, &until, &grace, &self.shared.worker], each: &each };
         let answers = self.server.run(&CLAIM, call).await;
-        let answers: Vec<_> = answers.into_iter().map(|answer| answer.and_then(read_claim)).collect();
-        if answers.iter().any(Result::is_err) {
-            self.give_back(wishes, &answers, &now).await;
-        }
-        answers.into_iter().collect()
+        answers.into_iter().map(|answer| answer.and_then(read_claim)).collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
@@ -149,7 +133,7 @@ impl Ledger for ValkeyLedger {
         let each = |command: &mut Cmd, at: usize| {
             command.arg(&claims[at].token.0.to_be_bytes());
         };
-        let answers = self.server.run(&RELEASE, Call { keys: &keys, once: &[""], each: &each }).await;
+        let answers = self.server.run(&RELEASE, Call { keys: &keys, once: &[], each: &each }).await;
         answers.into_iter().map(|answer| answer.and_then(read_yes_or_no).map(|_| ())).collect()
     }
 

@@ -6,8 +6,8 @@
 local now, lease_end, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function claim(key, token, content, is_redriven)
-    local owner, owned_until, begun, state, settled_content, window_end, forgotten =
-        unpack(redis.call('HMGET', key, 't', 'u', 'b', 'S', 'C', 'U', 'F'))
+    local owner, owned_until, state, settled_content, window_end, forgotten =
+        unpack(redis.call('HMGET', key, 't', 'u', 'S', 'C', 'U', 'F'))
     local is_settled = state and tonumber(window_end) > now
     if is_settled and state == 'p' then
         return 'p' .. settled_content
@@ -25,11 +25,7 @@ local function claim(key, token, content, is_redriven)
     if state and not is_settled then
         redis.call('HDEL', key, 'S', 'N', 'C', 'A', 'U', 'T', 'W')
     end
-    -- A renewal is told from a new claim by it, even where a lost answer makes one call come twice.
-    if owner ~= token then
-        begun = ARGV[1]
-    end
-    redis.call('HSET', key, 't', token, 'b', begun, 'u', ARGV[2], 'c', content, 'w', ARGV[4])
+    redis.call('HSET', key, 't', token, 'u', ARGV[2], 'c', content, 'w', ARGV[4])
     local keep_until = is_settled and math.max(tonumber(window_end), lease_end) or lease_end
     redis.call('PEXPIRE', key, string.format('%d', keep_until - now + grace))
     return 'w'

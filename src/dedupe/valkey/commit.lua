@@ -20,7 +20,7 @@ end
 local function commit(key, token, content, state, name)
     local claim = standing(token, unpack(redis.call('HMGET', key, 't', 'S', 'U', 'T', 'F')))
     if claim == 'mine' then
-        redis.call('HDEL', key, 't', 'b', 'u', 'c', 'w', 'F')
+        redis.call('HDEL', key, 't', 'u', 'c', 'w', 'F')
         redis.call('HSET', key, 'S', state, 'N', name, 'C', content, 'A', ARGV[1], 'U', ARGV[2], 'T', token, 'W', ARGV[4])
         redis.call('PEXPIRE', key, string.format('%d', window_end - now + grace))
     end

@@ -117,6 +117,7 @@ struct Story {
 
 async fn run(shared: Shared, seed: u64) {
     let seconds = env::var("FLEET_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(USUAL_SECONDS);
+    say(&format!("{}: FLEET_SEED={seed}", shared.name));
     // The answer is late, so that kills meet puts that are stored and not answered.
     let slow = Faults { delay_ms: 100, seed: Some(seed), ..Faults::default() };
     let roomy = LocalOptions { faults: slow, retain_rows: 1_000_000, ..options() };
@@ -142,20 +143,21 @@ async fn run(shared: Shared, seed: u64) {
     }
     fleet.endpoints.assert_no_dead_letters().await;
     let twice = fleet.endpoints.assert_all_stored(&story.events).await;
-    println!(
-        "{}: {seconds} s, seed {seed}: {} events and {} copies, {} kills, {} stops; lost: 0; outcome unknown: {}; doubled \
-         UIDs: {} ({twice} rows too many)",
-        fleet.shared.name,
-        story.events.len(),
-        story.copies,
-        watch.kills,
-        watch.stops,
-        watch.unknown.len(),
-        doubled.len(),
-    );
+    let (name, unknown, doubles) = (fleet.shared.name, watch.unknown.len(), doubled.len());
+    let (events, copies) = (story.events.len(), story.copies);
+    say(&format!(
+        "{name}: {seconds} s: {events} events and {copies} copies, {} kills, {} stops; lost: 0; outcome unknown: {unknown}; \
+         doubled UIDs: {doubles} ({twice} rows too many)",
+        watch.kills, watch.stops,
+    ));
     let inexcusable: Vec<_> = doubled.difference(&watch.unknown).collect();
     assert!(inexcusable.is_empty(), "doubled, and no outcome was unknown: {inexcusable:?}");
     assert!(watch.kills > 0 && story.copies * 5 >= story.events.len(), "this was no test");
+}
+
+#[expect(clippy::print_stdout, reason = "a run that cannot be repeated proves little")]
+fn say(text: &str) {
+    println!("{text}");
 }
 
 impl Fleet {
