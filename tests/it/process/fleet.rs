@@ -143,11 +143,11 @@ async fn run(shared: Shared, seed: u64) {
     }
     fleet.endpoints.assert_no_dead_letters().await;
     let twice = fleet.endpoints.assert_all_stored(&story.events).await;
-    let (name, unknown, doubles) = (fleet.shared.name, watch.unknown.len(), doubled.len());
+    let (name, unknown, twice_there) = (fleet.shared.name, watch.unknown.len(), doubled.len());
     let (events, copies) = (story.events.len(), story.copies);
     say(&format!(
         "{name}: {seconds} s: {events} events and {copies} copies, {} kills, {} stops; lost: 0; outcome unknown: {unknown}; \
-         doubled UIDs: {doubles} ({twice} rows too many)",
+         doubled UIDs: {twice_there} ({twice} rows too many)",
         watch.kills, watch.stops,
     ));
     let inexcusable: Vec<_> = doubled.difference(&watch.unknown).collect();
