@@ -49,7 +49,7 @@ class Template(unittest.TestCase):
             "does not redrive": lambda r: r["SourceQueue"]["Properties"].pop("RedrivePolicy"),
             "could expire": lambda r: r["SourceQueue"]["Properties"].update(MessageRetentionPeriod=1209600),
             "may dynamodb:Scan on LedgerTable": lambda r: worker(r)[3]["Fn::If"][1]["Action"].append("dynamodb:Scan"),
-            "may dynamodb:PutItem on *": lambda r: worker(r)[3]["Fn::If"][1].update(Resource="*"),
+            "may dynamodb:PartiQLInsert on *": lambda r: worker(r)[3]["Fn::If"][1].update(Resource="*"),
             "may s3:PutObject on arn:aws:s3:::all/*": lambda r: worker(r)[4]["Fn::If"][1].update(
                 Resource="arn:aws:s3:::all/*"
             ),
