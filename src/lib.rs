@@ -33,6 +33,8 @@ pub mod dead_letter;
 
 pub mod settle;
 
+pub mod publish_log;
+
 pub mod pipeline;
 
 pub mod explain;

@@ -10,9 +10,18 @@ mod pace;
 
 pub use lane::{Lane, LaneSettings};
 
-use async_trait::async_trait;
+use std::{sync::Arc, time::SystemTime};
 
-use crate::{batch::Limits, event::ReadyEvent, failure::CallError};
+use async_trait::async_trait;
+use bytestring::ByteString;
+
+use crate::{
+    batch::Limits,
+    event::{ContentHash, EventId, ReadyEvent},
+    failure::CallError,
+    json,
+    publish_log::Accepted,
+};
 
 /// What the destination said about one event of a call that succeeded as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +59,37 @@ pub trait Destination: Send + Sync + 'static {
     async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError>;
 }
 
-/// Proof that the destination accepted the event.
+/// Proof that the destination accepted the event, and what a log of that is made from.
 #[derive(Debug)]
 pub struct Published {
     stored_as: String,
+    at: SystemTime,
+    id: EventId,
+    event_time: ByteString,
+    checksum: String,
 }
 
 impl Published {
+    /// The destination answered at `at` that it has `event`, as `stored_as`.
+    fn new(event: ReadyEvent, stored_as: String, at: SystemTime) -> Self {
+        let ReadyEvent { id, event_time, checksum, .. } = event;
+        Self { stored_as, at, id, event_time, checksum }
+    }
+
+    /// The line of the publish log that says so.
+    pub(crate) fn to_accepted(&self, destination: &Arc<str>, content: Option<ContentHash>) -> Accepted {
+        Accepted {
+            at: self.at,
+            destination: destination.clone(),
+            id: self.id.wire().into(),
+            uid: self.id.uid().into(),
+            stored_as: self.stored_as.as_str().into(),
+            event_time: json::text(&self.event_time).unwrap_or_default().as_ref().into(),
+            content,
+            checksum: self.checksum.as_str().into(),
+        }
+    }
+
     pub(crate) fn into_stored_as(self) -> String {
         self.stored_as
     }
