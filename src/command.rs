@@ -16,7 +16,9 @@ pub mod enqueue;
 pub mod explain;
 pub mod lake;
 pub mod local;
+pub mod reconcile;
 pub mod run;
+pub mod verify;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,5 +113,7 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Explain(args) => explain::explain(&args),
         Command::Lake(args) => lake::lake(args).await,
         Command::Local(args) => local::local(args).await,
+        Command::Verify(args) => verify::verify(args).await,
+        Command::Reconcile(args) => reconcile::reconcile(args).await,
     }
 }

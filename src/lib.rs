@@ -39,6 +39,8 @@ pub mod pipeline;
 
 pub mod explain;
 
+pub mod reconcile;
+
 pub mod aws;
 pub mod breaker;
 pub mod clock;

@@ -13,10 +13,7 @@ use tokio::{
 };
 
 use super::{LINE_BYTES_MAX, folder::file_name, s3::key};
-use crate::{
-    aws::{Aws, failure},
-    config::LogPlace,
-};
+use crate::aws::{Aws, Failure, failure};
 
 /// Read at once from a segment.
 const PIECE_BYTES: usize = 256 << 10;
@@ -98,14 +95,9 @@ impl Lines {
 }
 
 impl Archive {
-    /// At this place.
-    pub fn new(place: &LogPlace, aws: &Aws) -> Self {
-        match place {
-            LogPlace::Folder(path) => Self::Folder(path.clone()),
-            LogPlace::S3 { bucket, prefix } => {
-                Self::Bucket { client: aws.s3(), bucket: bucket.clone(), prefix: prefix.clone() }
-            }
-        }
+    /// Under this prefix, which has no slash at its end.
+    pub fn in_bucket(aws: &Aws, bucket: &str, prefix: &str) -> Self {
+        Self::Bucket { client: aws.s3(), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
     /// The names of all chains, sorted, which is by the time at which their workers started.
@@ -189,7 +181,7 @@ fn folder_of(prefix: &str) -> String {
     if prefix.is_empty() { String::new() } else { format!("{prefix}/") }
 }
 
-fn said(place: String, failed: crate::aws::Failure) -> ArchiveError {
+fn said(place: String, failed: Failure) -> ArchiveError {
     ArchiveError::S3 { place, code: failed.code, message: failed.message }
 }
 

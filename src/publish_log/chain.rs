@@ -5,10 +5,12 @@ use std::time::SystemTime;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use time::{OffsetDateTime, macros::format_description};
 
+
 use super::{
     Accepted,
     line::{FORMAT, Footer, Header, Line, LineHash, Record, VERSION},
 };
+use crate::event::ContentHash;
 
 /// Characters of a worker's name in the name of its chain.
 const WORKER_CHARS_MAX: usize = 100;
@@ -103,7 +105,8 @@ fn rfc3339_ms(at: SystemTime) -> String {
 
 /// Checksums travel as base64 and are compared by people as hexadecimal digits.
 fn hexadecimal(base64: &str) -> String {
-    STANDARD.decode(base64).unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect()
+    let bytes = STANDARD.decode(base64).unwrap_or_default();
+    bytes.chunks_exact(32).flat_map(<[u8; 32]>::try_from).map(|hash| ContentHash(hash).to_string()).collect()
 }
 
 #[cfg(test)]

@@ -34,18 +34,18 @@ const OURS: &[&str] = &[
 /// A prefix in a bucket.
 pub struct Bucket {
     client: Client,
-    bucket: String,
+    name: String,
     prefix: String,
 }
 
 impl Bucket {
     /// The bucket must be there.
     pub fn new(aws: &Aws, bucket: &str, prefix: &str) -> Self {
-        Self { client: aws.s3(), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
+        Self { client: aws.s3(), name: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
     fn said(&self, failed: Failure, key: &str) -> CallError {
-        let (bucket, action) = (&self.bucket, "s3:PutObject");
+        let (bucket, action) = (&self.name, "s3:PutObject");
         let cure = match failed.code.as_str() {
             "NoSuchBucket" | "InvalidBucketName" => {
                 format!("check the bucket {bucket} in publish_log.to, its Region and its account")
@@ -60,7 +60,7 @@ impl Bucket {
 
     /// Something is there already. Ours, if an earlier answer was lost; then all is well.
     async fn is_ours(&self, key: &str, bytes: &[u8]) -> Result<(), CallError> {
-        let found = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let found = self.client.get_object().bucket(&self.name).key(key).send().await;
         let mut object = found.map_err(|error| self.said(failure(&error), key))?;
         let mut hash = Sha256::new();
         while let Some(piece) = object.body.next().await {
@@ -76,7 +76,7 @@ impl Bucket {
             format!(
                 "another object is at {}/{key}, and nothing is written over it; find out who writes there, then \
                  restart this worker: it begins a chain of its own",
-                self.bucket
+                self.name
             ),
         ))
     }
@@ -104,7 +104,7 @@ impl Shelf for Bucket {
         let call = self
             .client
             .put_object()
-            .bucket(&self.bucket)
+            .bucket(&self.name)
             .key(&key)
             .content_type("application/x-ndjson")
             // A bucket with object lock asks for a checksum.
