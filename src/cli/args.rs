@@ -317,12 +317,7 @@ pub struct ReconcileArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub to: OffsetDateTime,
     /// The local lake to compare with
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "http://127.0.0.1:9325",
-        env = "TRIBUTARY_LAKE_URL"
-    )]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9325", env = "TRIBUTARY_LAKE_URL")]
     pub lake: String,
     /// The event data store of CloudTrail Lake to compare with, in place of a local lake
     #[arg(long, value_name = "ARN", value_parser = event_data_store)]

@@ -58,9 +58,7 @@ pub async fn verify(args: VerifyArgs) -> Result<Exit, CommandError> {
 pub(super) async fn archive(place: &LogPlace) -> Archive {
     match place {
         LogPlace::Folder(path) => Archive::Folder(path.clone()),
-        LogPlace::S3 { bucket, prefix } => {
-            Archive::in_bucket(&Aws::from_environment().await, bucket, prefix)
-        }
+        LogPlace::S3 { bucket, prefix } => Archive::in_bucket(&Aws::from_environment().await, bucket, prefix),
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use time::{OffsetDateTime, macros::format_description};
 
-
 use super::{
     Accepted,
     line::{FORMAT, Footer, Header, Line, LineHash, Record, VERSION},

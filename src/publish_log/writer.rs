@@ -278,3 +278,6 @@ impl Drop for LogWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
