@@ -30,7 +30,7 @@ impl Chain {
     /// A chain without a line yet, of a worker that started at `started`. Its name sorts by that time, and is fit for
     /// folders and keys.
     pub fn new(worker: &str, started: SystemTime) -> Self {
-        let format = format_description!("[year][month][day]T[hour][minute][second]Z");
+        let format = format_description!("[year][month][day]T[hour][minute][second][subsecond digits:3]Z");
         let started = OffsetDateTime::from(started).format(format).unwrap_or_default();
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         let plain = worker.chars().map(|c| if is_plain(c) { c } else { '-' });
@@ -119,8 +119,8 @@ mod tests {
     fn a_chain_has_a_name_that_fits_a_folder_whatever_the_worker_is_called() {
         let at = UNIX_EPOCH + Duration::from_millis(1_767_323_045_678);
         for (worker, name) in [
-            ("host-1/0badcafe", "20260102T030405Z-host-1-0badcafe"),
-            ("../../etc/x y", "20260102T030405Z-------etc-x-y"),
+            ("host-1/0badcafe", "20260102T030405678Z-host-1-0badcafe"),
+            ("../../etc/x y", "20260102T030405678Z-------etc-x-y"),
         ] {
             assert_eq!(Chain::new(worker, at).name(), name);
         }

@@ -22,8 +22,6 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Records that are made into lines at once: far less than the smallest segment.
-const ROUND_MAX: usize = 100;
 /// A line waits at most this long for others to be kept with it. (A shelf that takes whole segments makes it wait for
 /// the end of its segment.)
 const KEEP_AFTER: Duration = Duration::from_millis(200);
@@ -90,37 +88,24 @@ impl LogWriter {
     /// what could not be written is counted as lost.
     pub async fn run(mut self, give_up: CancellationToken) {
         info!(chain = self.chain.name(), "the publish log begins when something is published");
-        let mut round = Vec::with_capacity(ROUND_MAX);
-        if self.write_all(&mut round, &give_up).await.is_err() {
-            round.clear();
-            loop {
-                let taken = self.accepted.recv_many(&mut round, ROUND_MAX).await;
-                if taken == 0 {
-                    break;
-                }
-                self.too_late += taken as u64;
-                round.clear();
+        if self.write_all(&give_up).await.is_err() {
+            while self.accepted.recv().await.is_some() {
+                self.too_late += 1;
             }
         }
     }
 
-    async fn write_all(
-        &mut self,
-        round: &mut Vec<Accepted>,
-        give_up: &CancellationToken,
-    ) -> Result<(), GaveUp> {
+    async fn write_all(&mut self, give_up: &CancellationToken) -> Result<(), GaveUp> {
         self.prepare(give_up).await?;
         loop {
             let due = self.open.as_ref().map(|open| self.due(open));
             tokio::select! {
                 biased;
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.keep(give_up).await?,
-                taken = self.accepted.recv_many(round, ROUND_MAX) => {
-                    if taken == 0 {
-                        break;
-                    }
-                    self.add(round);
-                }
+                accepted = self.accepted.recv() => match accepted {
+                    Some(accepted) => self.add(&accepted),
+                    None => break,
+                },
             }
         }
         if let Some(open) = &mut self.open {
@@ -143,8 +128,8 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Makes lines, at once.
-    fn add(&mut self, round: &mut Vec<Accepted>) {
+    /// Makes a line, in a new segment if none is open.
+    fn add(&mut self, accepted: &Accepted) {
         let now = Instant::now();
         let open = self.open.get_or_insert_with(|| {
             let mut unkept = Vec::new();
@@ -163,12 +148,10 @@ impl LogWriter {
         if open.unkept.is_empty() {
             open.keep_at = now + KEEP_AFTER;
         }
-        for accepted in round.drain(..) {
-            open.unkept_held += accepted.bytes();
-            open.unkept_records += 1;
-            open.records += 1;
-            self.chain.add(&accepted, &mut open.unkept);
-        }
+        open.unkept_held += accepted.bytes();
+        open.unkept_records += 1;
+        open.records += 1;
+        self.chain.add(accepted, &mut open.unkept);
         if open.kept + open.unkept.len() as u64 >= self.segment_bytes as u64 {
             open.end_at = now;
         }
@@ -257,7 +240,7 @@ async fn pause(interval: Duration, give_up: &CancellationToken) {
 }
 
 impl Drop for LogWriter {
-    /// However the task ended: what is left here is in no log.
+    /// However the task ended: what is left here is in no log, but for lines that a failed try may have left there.
     fn drop(&mut self) {
         self.accepted.close();
         let unkept = self.open.as_ref().map_or(0, |open| open.unkept_records as u64);

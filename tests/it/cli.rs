@@ -25,6 +25,8 @@ const COMMANDS: &[&[&str]] = &[
     &["lake", "list"],
     &["lake", "count"],
     &["lake", "get"],
+    &["verify"],
+    &["reconcile"],
     &["completions"],
 ];
 

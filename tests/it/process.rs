@@ -12,7 +12,12 @@ mod endpoints;
 mod full_disk;
 mod memory;
 mod misbehaving_lake;
+mod publish_log;
 mod records;
 mod scrape;
 mod whole_way;
 mod worker;
+
+pub(crate) use endpoints::Endpoints;
+pub(crate) use records::{events, messages};
+pub(crate) use worker::Worker;

@@ -3,6 +3,7 @@
 pub(crate) mod child;
 pub(crate) mod local;
 pub(crate) mod node;
+pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod queues;
 pub(crate) mod scripted;

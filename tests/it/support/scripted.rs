@@ -79,6 +79,11 @@ impl Scripted {
         Aws::local(&self.url, &self.url)
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The URL of a queue here.
     pub(crate) fn queue_url(&self) -> String {
         format!("{}/000000000000/scripted", self.url)
