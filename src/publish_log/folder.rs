@@ -96,3 +96,38 @@ fn said(error: &io::Error, path: &Path) -> CallError {
     );
     CallError::misconfigured("publish_log_folder", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PART: Part<'_> = Part { chain: "c", segment: 1, offset: 0, bytes: b"one\n", is_last: false };
+
+    #[tokio::test]
+    async fn parts_stand_where_they_belong_and_a_whole_segment_is_read_only() {
+        let place = tempfile::tempdir().unwrap();
+        let mut folder = Folder::new(place.path().join("a/b"));
+        folder.prepare().await.unwrap();
+        let file = place.path().join("a/b/c/00000001.jsonl");
+        folder.keep(PART).await.unwrap();
+        // As after a failure: the same place again.
+        folder.keep(Part { offset: 4, bytes: b"tw", ..PART }).await.unwrap();
+        folder.keep(Part { offset: 4, bytes: b"two\n", is_last: true, ..PART }).await.unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"one\ntwo\n");
+        assert!(std::fs::metadata(&file).unwrap().permissions().readonly());
+        folder.keep(Part { segment: 2, ..PART }).await.unwrap();
+        assert_eq!(std::fs::read(place.path().join("a/b/c/00000002.jsonl")).unwrap(), b"one\n");
+        assert_eq!(std::fs::read_dir(place.path().join("a/b")).unwrap().count(), 1, "the probe is gone");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_there_already_stays_as_it_is_and_is_said() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("c/00000001.jsonl");
+        std::fs::create_dir(place.path().join("c")).unwrap();
+        std::fs::write(&file, "somebody else's").unwrap();
+        let error = Folder::new(place.path().to_owned()).keep(PART).await.unwrap_err();
+        assert!(error.to_string().contains("00000001.jsonl") && !error.is_transient(), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"somebody else's");
+    }
+}

@@ -32,9 +32,15 @@ fn compare(limit: usize, records: &[Record], rows: &[Row]) -> Outcome {
         destination: Some("lake".to_owned()),
     };
     let mut comparison = Comparison::new(window, limit);
-    records.iter().for_each(|record| comparison.record(record).unwrap());
-    rows.iter().for_each(|row| comparison.row(row).unwrap());
-    records.iter().for_each(|record| comparison.look_for(record));
+    for record in records {
+        comparison.record(record).unwrap();
+    }
+    for row in rows {
+        comparison.row(row).unwrap();
+    }
+    for record in records {
+        comparison.look_for(record);
+    }
     comparison.finish()
 }
 

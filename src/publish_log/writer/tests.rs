@@ -169,7 +169,7 @@ async fn a_folder_has_each_line_within_a_second_and_the_segment_ends_in_time() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!((bench.verified().records, bench.verified().is_open, bench.number("unwritten")), (1, true, 0));
     tell(&to_log, 1);
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert_eq!((bench.verified().records, bench.verified().is_open), (2, false));
     tell(&to_log, 1);
     sleep(Duration::from_secs(1)).await;

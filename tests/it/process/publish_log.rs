@@ -189,9 +189,7 @@ const TAMPERINGS: &[Tampering] = &[
     (
         "a line is changed",
         |log| {
-            edit(log, 2, |lines| {
-                lines[3] = lines[3].replace("\"destination\":\"lake\"", "\"destination\":\"leak\"")
-            })
+            edit(log, 2, |lines| change_destination(&mut lines[3]));
         },
         "00000002.jsonl",
         4,
@@ -255,6 +253,10 @@ fn edit(log: &Log, segment: usize, change: impl FnOnce(&mut Vec<String>)) {
     let mut lines = log.lines(segment);
     change(&mut lines);
     log.write(segment, &lines);
+}
+
+fn change_destination(line: &mut String) {
+    *line = line.replace("\"destination\":\"lake\"", "\"destination\":\"leak\"");
 }
 
 /// A line that looks right after the fourth: its number is the next, and its hash is that of the line before.
@@ -327,7 +329,7 @@ async fn a_tail_that_is_rewritten_with_all_its_hashes_is_seen_by_its_anchor_alon
     let anchor = &heads[64 * (last - 1)..];
     assert_eq!(log.verify(&["--head", anchor]).await.code, 0);
     let mut lines = log.lines(last);
-    lines[1] = lines[1].replace("\"destination\":\"lake\"", "\"destination\":\"leak\"");
+    change_destination(&mut lines[1]);
     let forged =
         [&lines[..1], &rehashed(&lines[1..], Some(LineHash::of(lines[0].as_bytes()).to_string()))].concat();
     log.write(last, &forged);
