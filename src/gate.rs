@@ -189,6 +189,7 @@ mod tests {
         let gate = Gate::new(2);
         gate.close(Cause::DeadLetters, "queue not found");
         gate.close(Cause::Breaker, "too many");
+        gate.close(Cause::PublishLog, "the disk is full");
         let say_again = async {
             for _ in 0..10 {
                 gate.close(Cause::Ledger, "table not found");
@@ -201,6 +202,7 @@ mod tests {
         }
         let causes = gate.causes();
         assert!(causes.contains_key(&Cause::Ledger) && causes.contains_key(&Cause::Breaker));
+        assert!(causes.contains_key(&Cause::PublishLog));
         assert!(!causes.contains_key(&Cause::DeadLetters));
     }
 

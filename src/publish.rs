@@ -94,3 +94,46 @@ impl Published {
         self.stored_as
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::{
+        checksum::checksum, config::Oversize, decode::decode, identify::identify, map::map,
+        validate::validate,
+    };
+
+    #[test]
+    fn what_is_logged_of_an_event_is_what_was_sent() {
+        let longest = "ü".repeat(1_024);
+        for (uid, time) in [
+            ("u-1".to_owned(), "2026-01-02T03:04:05Z"),
+            ("arn:aws:iam::1:role/a \\\"b\\\"".to_owned(), "2026-01-02T03:04:05.999+01:00"),
+            (longest.clone(), "2026-01-02T03:04:05\\u005a"),
+            (format!("{longest}x"), "2026-01-02T03:04:05Z"),
+        ] {
+            let json = format!(
+                r#"{{"version":"1.0","userIdentity":{{"type":"User","principalId":"p"}},"eventSource":"a.example.com",
+                "eventName":"Login","eventTime":"{time}","UID":"{uid}"}}"#
+            );
+            let raw = decode(json.into()).remove(0).event.unwrap();
+            let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
+            let event = checksum(validate(event, Oversize::Move).unwrap());
+            let sent: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+            let (wire, hash) = (event.id().wire().to_owned(), STANDARD.encode(Sha256::digest(event.json())));
+            let published = Published::new(event, "stored".to_owned(), SystemTime::UNIX_EPOCH);
+            let accepted = published.to_accepted(&"lake".into(), Some(ContentHash([7; 32])));
+            assert_eq!(
+                (&*accepted.uid, &*accepted.event_time),
+                (sent["UID"].as_str().unwrap(), sent["eventTime"].as_str().unwrap())
+            );
+            assert_eq!(
+                (&*accepted.id, &*accepted.checksum, &*accepted.stored_as),
+                (&*wire, &*hash, "stored")
+            );
+        }
+    }
+}

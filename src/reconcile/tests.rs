@@ -57,11 +57,12 @@ fn missing_doubled_and_unlogged_are_told_apart() {
         row("twice", 1, 3),
         row("unlogged", 1, 5),
         row("twice", 1, 6),
+        row("twice", 1, 7),
         row("thrice", 3, 4),
         row("unlogged twice", 2, 9),
     ];
     let outcome = compare(10, &records, &rows);
-    assert_eq!((outcome.records, outcome.uids, outcome.rows), (4, 4, 9));
+    assert_eq!((outcome.records, outcome.uids, outcome.rows), (4, 4, 10));
     assert_eq!(names(&outcome.missing), ["missing"]);
     assert_eq!(names(&outcome.doubled), ["twice", "thrice", "unlogged twice"]);
     assert_eq!(names(&outcome.unlogged), ["unlogged", "unlogged twice"]);
