@@ -79,10 +79,11 @@ impl Totals {
 
 fn in_words(report: &Report) -> String {
     let Report { chain, segments, records, head, is_open, torn_bytes, flaw } = report;
-    let mut lines = vec![match flaw {
-        Some(flaw) => format!("{chain}: NOT INTACT\n  {flaw}\n  intact before that: {records} records"),
-        None => format!("{chain}: intact\n  {segments} segments, {records} records"),
-    }];
+    let (segments, records) = (counted(*segments, "segment"), counted(*records, "record"));
+    let mut lines = vec![flaw.as_ref().map_or_else(
+        || format!("{chain}: intact\n  {segments}, {records}"),
+        |flaw| format!("{chain}: NOT INTACT\n  {flaw}\n  intact before that: {records}"),
+    )];
     if let (Some(head), None) = (head, flaw) {
         lines.push(format!("  head {head}"));
     }
@@ -95,11 +96,17 @@ fn in_words(report: &Report) -> String {
     lines.join("\n")
 }
 
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 fn print_end(found: &Totals, intact: bool, lost: &[String], is_unanchored: bool) -> Result<(), CommandError> {
     let Totals { chains, segments, records } = found;
-    output::print(format_args!("{chains} chains, {segments} segments, {records} records"))?;
+    let (segments, records) = (counted(*segments, "segment"), counted(*records, "record"));
+    output::print(format_args!("{}, {segments}, {records}", counted(*chains, "chain")))?;
     if *chains == 0 {
-        output::note("there is no chain here");
+        output::note("there is no chain here; each is a folder of segments in the place that is given");
     }
     for head in lost {
         output::print(format_args!(

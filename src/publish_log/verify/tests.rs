@@ -3,7 +3,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use proptest::prelude::*;
 
 use super::*;
-use crate::publish_log::{Accepted, Chain};
+use crate::publish_log::{Accepted, Chain, Line, folder::file_name};
 
 /// Lines of the chain's segments.
 type Segments = Vec<Vec<Vec<u8>>>;
@@ -155,6 +155,8 @@ fn a_changed_line_is_named_wherever_it_stands() {
         let place = &mut changed[segment - 1][line - 1];
         *place = replaced(place, from, to);
         assert_eq!(flaw(&changed), at(segment as u64, line as u64, FlawKind::Changed), "{from}");
+        let intact = (segment as u64 - 1) * RECORDS + (line as u64).saturating_sub(2);
+        assert_eq!(check(&changed).0.records, intact, "{from}");
     }
 }
 
