@@ -1,6 +1,8 @@
 //! The publish log in S3, against a server that we did not write: ministack's, which refuses to write over an object
 //! when it is told not to.
 
+mod lost_commits;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::{Client, config::Credentials, primitives::ByteStream};
 use tributary::{
