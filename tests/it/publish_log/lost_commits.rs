@@ -58,7 +58,7 @@ impl Source for World {
     }
 
     async fn keep_alive(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn batch_max(&self) -> usize {
