@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    event::ReadyEvent,
+    event::{Field, ReadyEvent},
     limits::{EVENT_DATA_BYTES_MAX, EVENT_ID_CHARS_MAX, PUT_BYTES_MAX},
     validate::ValidEvent,
 };
@@ -37,7 +37,8 @@ pub fn checksum(event: ValidEvent) -> ReadyEvent {
     event.write(&mut json);
     let checksum = STANDARD.encode(Sha256::digest(json.as_bytes()));
     let wire_bytes = ENTRY_OVERHEAD_BYTES + event.id.wire().len() + escaped_bytes(&json);
-    ReadyEvent { id: event.id, json: json.into(), checksum, wire_bytes }
+    let event_time = event.fields.get(Field::EventTime).cloned().unwrap_or_default();
+    ReadyEvent { id: event.id, json: json.into(), checksum, wire_bytes, event_time }
 }
 
 /// Bytes of JSON text as the contents of a JSON string.

@@ -6,7 +6,8 @@ mod args;
 
 pub use args::{
     CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs, FormatName, LakeArgs,
-    LakeQuestion, LedgerArgs, LedgerQuestion, LocalArgs, OversizeName, RunArgs, TraceArgs,
+    LakeQuestion, LedgerArgs, LedgerQuestion, LocalArgs, OversizeName, ReconcileArgs, RunArgs, TraceArgs,
+    VerifyArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -166,6 +167,42 @@ Example: tributary lake list --limit 5 --name ConsoleLogin",
         after_help = EXIT_CODES
     )]
     Lake(LakeArgs),
+
+    /// Check a publish log: was any line of it changed?
+    #[command(
+        long_about = "\
+Check a publish log end to end: each line carries the hash of the line before, and each segment that of the segment \
+before. Names the first line of each chain that was changed, removed or inserted. What was cut off at the end of a \
+chain, or a chain that was taken away as a whole, can be seen only with --head: workers log the hash of each segment's \
+last line.
+
+Exit code 0: intact. 3: not intact, or nothing there.
+
+Example: tributary verify /var/lib/tributary/log
+Example: tributary verify s3://audit-proof/tributary --head \
+3f0a4c7be25d1d1c2c55ba2fd9a2f6a0a6ce7ef3e0f7d36f04a8a7ec6bd2d1c5",
+        after_help = EXIT_CODES
+    )]
+    Verify(VerifyArgs),
+
+    /// Compare a publish log with what a lake holds
+    #[command(
+        long_about = "\
+Compare the events that a publish log says were accepted in a window of time with what the lake holds, and list the \
+UIDs that are missing in the lake, that are in it more than once, and that are in it but not in the log. The log is \
+checked as it is read.
+
+CloudTrail Lake is searched with SQL, within the event times that the log has; it charges for what it scans, and \
+shows events some minutes after it accepted them.
+
+Exit code 0: nothing is missing or doubled. 3: something is, or the log is not intact.
+
+Example: tributary reconcile --log ./log --from 2026-01-05T12:00:00Z --to 2026-01-05T13:00:00Z
+Example: tributary reconcile --log s3://audit-proof/tributary --from 2026-01-05T00:00:00Z --to 2026-01-06T00:00:00Z \
+--event-data-store arn:aws:cloudtrail:eu-west-1:111122223333:eventdatastore/1a2b3c4d-0000-4000-8000-000000000000",
+        after_help = EXIT_CODES
+    )]
+    Reconcile(ReconcileArgs),
 
     /// Print a completion script for a shell
     #[command(

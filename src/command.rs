@@ -17,8 +17,10 @@ pub mod explain;
 pub mod lake;
 pub mod ledger;
 pub mod local;
+pub mod reconcile;
 pub mod run;
 pub mod trace;
+pub mod verify;
 
 /// How a command ended, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,5 +117,7 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Ledger(args) => ledger::ledger(args).await,
         Command::Local(args) => local::local(args).await,
         Command::Trace(args) => trace::trace(args).await,
+        Command::Verify(args) => verify::verify(args).await,
+        Command::Reconcile(args) => reconcile::reconcile(args).await,
     }
 }

@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytestring::ByteString;
 
-use crate::identify::Format;
+use crate::{identify::Format, limits::LONG_TEXT_CHARS_MAX};
 
 mod form;
 
@@ -31,6 +31,14 @@ impl EventId {
     /// What the producer wrote; kept in the lake as `UID`.
     pub fn declared(&self) -> &str {
         &self.declared
+    }
+
+    /// What stands in the lake as `UID`: the declared id, or the wire id where that one is too long for the field.
+    pub fn uid(&self) -> &str {
+        // Bytes are never fewer than characters, so nearly every id is let through without counting.
+        let declared = self.declared();
+        let fits = declared.len() <= LONG_TEXT_CHARS_MAX || declared.chars().count() <= LONG_TEXT_CHARS_MAX;
+        if fits { declared } else { self.wire() }
     }
 }
 
@@ -229,6 +237,8 @@ pub struct ReadyEvent {
     pub(crate) json: Arc<str>,
     pub(crate) checksum: String,
     pub(crate) wire_bytes: usize,
+    /// The JSON text of `eventTime`: by it a lake is searched.
+    pub(crate) event_time: ByteString,
 }
 
 impl fmt::Debug for ReadyEvent {

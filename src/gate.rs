@@ -27,6 +27,8 @@ pub enum Cause {
     Commits,
     /// Dead letters cannot be stored.
     DeadLetters,
+    /// What was published cannot be logged.
+    PublishLog,
     /// So many dead letters in a row that our own mistake is the likelier reason.
     Breaker,
     /// The process stops.
@@ -42,6 +44,7 @@ impl fmt::Display for Cause {
             Self::Ledger => f.write_str("ledger"),
             Self::Commits => f.write_str("ledger_commits"),
             Self::DeadLetters => f.write_str("dead_letters"),
+            Self::PublishLog => f.write_str("publish_log"),
             Self::Breaker => f.write_str("breaker"),
             Self::Stopping => f.write_str("stopping"),
             Self::Destination(name) => write!(f, "destination {name}"),
@@ -83,15 +86,16 @@ impl Gate {
     }
 
     /// Opens causes that nobody has said again. Runs until it is dropped. (The breaker opens by its own rule, the
-    /// source by its next poll, and a process that stops never.)
+    /// source by its next poll, the publish log by its next try, and a process that stops never.)
     pub async fn run(&self) {
         loop {
             sleep(SAID_AGAIN_WITHIN / 10).await;
             self.closed_by.send_if_modified(|causes| {
                 let before = causes.len();
                 causes.retain(|cause, closed| {
-                    let is_kept = matches!(cause, Cause::Source | Cause::Breaker | Cause::Stopping)
-                        || closed.said_at.elapsed() < SAID_AGAIN_WITHIN;
+                    let is_kept =
+                        matches!(cause, Cause::Source | Cause::Breaker | Cause::PublishLog | Cause::Stopping)
+                            || closed.said_at.elapsed() < SAID_AGAIN_WITHIN;
                     if !is_kept {
                         info!(%cause, "nothing is left to try with, opened for a try");
                     }
@@ -185,6 +189,7 @@ mod tests {
         let gate = Gate::new(2);
         gate.close(Cause::DeadLetters, "queue not found");
         gate.close(Cause::Breaker, "too many");
+        gate.close(Cause::PublishLog, "the disk is full");
         let say_again = async {
             for _ in 0..10 {
                 gate.close(Cause::Ledger, "table not found");
@@ -197,6 +202,7 @@ mod tests {
         }
         let causes = gate.causes();
         assert!(causes.contains_key(&Cause::Ledger) && causes.contains_key(&Cause::Breaker));
+        assert!(causes.contains_key(&Cause::PublishLog));
         assert!(!causes.contains_key(&Cause::DeadLetters));
     }
 

@@ -33,9 +33,13 @@ pub mod dead_letter;
 
 pub mod settle;
 
+pub mod publish_log;
+
 pub mod pipeline;
 
 pub mod explain;
+
+pub mod reconcile;
 
 pub mod aws;
 pub mod breaker;

@@ -11,7 +11,6 @@ use crate::{
     failure::{Reason, Rejection},
     identify::Format,
     json,
-    limits::LONG_TEXT_CHARS_MAX,
 };
 
 mod formats;
@@ -53,16 +52,14 @@ fn set_recipient(mapped: &mut EventData, account: &str) {
 
 /// A `UID` that is longer than the field makes way for the wire id, which is as unique.
 fn shorten_uid(mapped: &mut EventData) {
-    // Bytes are never fewer than characters, so nearly every id is let through without counting.
-    let declared = mapped.id.declared();
-    if declared.len() <= LONG_TEXT_CHARS_MAX || declared.chars().count() <= LONG_TEXT_CHARS_MAX {
+    if mapped.id.uid() == mapped.id.declared() {
         return;
     }
-    let wire = json::quote(mapped.id.wire());
+    let uid = json::quote(mapped.id.uid());
     if let Some(original) = mapped.fields.get(Field::Uid).cloned() {
         keep(mapped, Field::Uid, original, "is too long: replaced by its hash");
     }
-    mapped.fields.put(Field::Uid, Some(wire));
+    mapped.fields.put(Field::Uid, Some(uid));
 }
 
 /// Puts an original beside the data, and says why.

@@ -156,6 +156,14 @@ registry! {
         receipts_dropped: Counter = "tributary_receipts_dropped_total",
         /// Published events whose claim could not be committed: a later copy would be published again.
         commits_lost: Counter = "tributary_commits_lost_total",
+        /// Events that were published and written to the publish log.
+        publish_log_records: Counter = "tributary_publish_log_records_total",
+        /// Segments of the publish log that were closed: nothing more is written to them.
+        publish_log_segments: Counter = "tributary_publish_log_segments_total",
+        /// Events that were published and are not yet in the publish log, which cannot be lost but by a crash.
+        publish_log_unwritten: Gauge = "tributary_publish_log_unwritten",
+        /// Events that were published and will never be in the publish log: it could not be written to for too long.
+        publish_log_lost: Counter = "tributary_publish_log_lost_total",
         /// Dead letters by reason.
         dead_letters: CounterBy = "tributary_dead_letters_total",
         /// Polls by result: full, partial, empty or error.

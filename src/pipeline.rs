@@ -25,6 +25,7 @@ use crate::{
     map::map,
     metrics::Metrics,
     publish::{Destination, Lane, LaneSettings},
+    publish_log::{PublishLog, ToLog},
     receive::{
         Delivery, Message, Origin, Source,
         intake::{Intake, Process, Received},
@@ -75,6 +76,8 @@ pub struct Pipeline {
     pub receivers_max: usize,
     /// When so many dead letters look like our own mistake.
     pub breaker: BreakerConfig,
+    /// Where it is written down what was published, if anywhere.
+    pub publish_log: Option<PublishLog>,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
     /// What can stop intake; shared with readiness.
@@ -115,7 +118,8 @@ impl Pipeline {
         let claim = move |round| claiming.clone().claim(to_waiting.clone(), round);
         loops.spawn(in_rounds(candidates, shutdown.give_up.clone(), claim));
         loops.spawn(stages.wait(held, shutdown.give_up.clone()));
-        loops.spawn(self.settler(&breaker, shutdown.give_up.clone()).run(settlements));
+        let log = self.start_log(&mut loops, &shutdown.give_up);
+        loops.spawn(self.settler(&breaker, log, shutdown.give_up.clone()).run(settlements));
         loops.spawn(self.dead_letters(&breaker).run(rejected, shutdown));
 
         let all_ended = async {
@@ -153,6 +157,13 @@ impl Pipeline {
         to_lanes
     }
 
+    /// Beside the stages: the settler tells, and waits for nothing.
+    fn start_log(&mut self, loops: &mut JoinSet<()>, give_up: &CancellationToken) -> Option<ToLog> {
+        let (to_log, writer) = self.publish_log.take()?.open(self.gate.clone(), self.metrics.clone());
+        loops.spawn(writer.run(give_up.clone()));
+        Some(to_log)
+    }
+
     fn intake(&self, room: Arc<Room>, to_settler: ToSettler, process: Process) -> Intake {
         Intake {
             source: self.source.clone(),
@@ -174,13 +185,14 @@ impl Pipeline {
         }
     }
 
-    fn settler(&self, breaker: &Arc<Breaker>, give_up: CancellationToken) -> Settler {
+    fn settler(&self, breaker: &Arc<Breaker>, log: Option<ToLog>, give_up: CancellationToken) -> Settler {
         Settler {
             source: self.source.clone(),
             ledger: self.ledger.clone(),
             gate: self.gate.clone(),
             breaker: breaker.clone(),
             metrics: self.metrics.clone(),
+            log,
             give_up,
         }
     }

@@ -10,9 +10,18 @@ mod pace;
 
 pub use lane::{Lane, LaneSettings};
 
-use async_trait::async_trait;
+use std::{sync::Arc, time::SystemTime};
 
-use crate::{batch::Limits, event::ReadyEvent, failure::CallError};
+use async_trait::async_trait;
+use bytestring::ByteString;
+
+use crate::{
+    batch::Limits,
+    event::{ContentHash, EventId, ReadyEvent},
+    failure::CallError,
+    json,
+    publish_log::Accepted,
+};
 
 /// What the destination said about one event of a call that succeeded as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,14 +59,81 @@ pub trait Destination: Send + Sync + 'static {
     async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError>;
 }
 
-/// Proof that the destination accepted the event.
+/// Proof that the destination accepted the event, and what a log of that is made from.
 #[derive(Debug)]
 pub struct Published {
     stored_as: String,
+    at: SystemTime,
+    id: EventId,
+    event_time: ByteString,
+    checksum: String,
 }
 
 impl Published {
+    /// The destination answered at `at` that it has `event`, as `stored_as`.
+    fn new(event: ReadyEvent, stored_as: String, at: SystemTime) -> Self {
+        let ReadyEvent { id, event_time, checksum, .. } = event;
+        Self { stored_as, at, id, event_time, checksum }
+    }
+
+    /// The line of the publish log that says so.
+    pub(crate) fn to_accepted(&self, destination: &Arc<str>, content: Option<ContentHash>) -> Accepted {
+        Accepted {
+            at: self.at,
+            destination: destination.clone(),
+            id: self.id.wire().into(),
+            uid: self.id.uid().into(),
+            stored_as: self.stored_as.as_str().into(),
+            event_time: json::text(&self.event_time).unwrap_or_default().as_ref().into(),
+            content,
+            checksum: self.checksum.as_str().into(),
+        }
+    }
+
     pub(crate) fn into_stored_as(self) -> String {
         self.stored_as
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::{
+        checksum::checksum, config::Oversize, decode::decode, identify::identify, map::map,
+        validate::validate,
+    };
+
+    #[test]
+    fn what_is_logged_of_an_event_is_what_was_sent() {
+        let longest = "ü".repeat(1_024);
+        for (uid, time) in [
+            ("u-1".to_owned(), "2026-01-02T03:04:05Z"),
+            ("arn:aws:iam::1:role/a \\\"b\\\"".to_owned(), "2026-01-02T03:04:05.999+01:00"),
+            (longest.clone(), "2026-01-02T03:04:05\\u005a"),
+            (format!("{longest}x"), "2026-01-02T03:04:05Z"),
+        ] {
+            let json = format!(
+                r#"{{"version":"1.0","userIdentity":{{"type":"User","principalId":"p"}},"eventSource":"a.example.com",
+                "eventName":"Login","eventTime":"{time}","UID":"{uid}"}}"#
+            );
+            let raw = decode(json.into()).remove(0).event.unwrap();
+            let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
+            let event = checksum(validate(event, Oversize::Move).unwrap());
+            let sent: serde_json::Value = serde_json::from_str(event.json()).unwrap();
+            let (wire, hash) = (event.id().wire().to_owned(), STANDARD.encode(Sha256::digest(event.json())));
+            let published = Published::new(event, "stored".to_owned(), SystemTime::UNIX_EPOCH);
+            let accepted = published.to_accepted(&"lake".into(), Some(ContentHash([7; 32])));
+            assert_eq!(
+                (&*accepted.uid, &*accepted.event_time),
+                (sent["UID"].as_str().unwrap(), sent["eventTime"].as_str().unwrap())
+            );
+            assert_eq!(
+                (&*accepted.id, &*accepted.checksum, &*accepted.stored_as),
+                (&*wire, &*hash, "stored")
+            );
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
     pipeline::{LaneParts, Pipeline, Shutdown},
     publish::{LaneSettings, cloudtrail_lake::CloudTrailLake},
+    publish_log::PublishLog,
     receive::sqs::SqsSource,
     tasks::joined,
 };
@@ -78,10 +79,18 @@ impl Service {
             max_in_flight_bytes: config.flow.max_in_flight_bytes,
             receivers_max: config.source.receivers_max,
             breaker: config.breaker.clone(),
+            publish_log: None,
             metrics: metrics.clone(),
             gate: gate.clone(),
         };
         Ok(Self { pipeline, drain_timeout: config.service.drain_timeout, gate, metrics })
+    }
+
+    /// The same worker, which writes down what it publishes, if the configuration says where.
+    #[must_use]
+    pub fn with_publish_log(mut self, config: &Config, aws: &Aws, worker: &str) -> Self {
+        self.pipeline.publish_log = config.publish_log.as_ref().map(|log| PublishLog::new(log, aws, worker));
+        self
     }
 
     /// What the health endpoints answer from.

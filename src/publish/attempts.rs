@@ -1,7 +1,7 @@
 //! Carries one batch through as many calls as it takes until each of its deliveries has left for the settler or the
 //! dead letters.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
@@ -116,12 +116,13 @@ impl Attempts<'_> {
         assert_eq!(request.len(), verdicts.len(), "a destination gives a verdict for each event");
         self.lane.resume();
         self.operators.reset();
-        let asked = request.len();
+        let (asked, now) = (request.len(), SystemTime::now());
         let mut again = Vec::new();
         for (mut trying, verdict) in request.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Accepted { stored_as } => {
-                    trying.delivery.receipt.ack(Proof::Published(Published { stored_as }));
+                    let (event, Delivery { receipt, .. }) = trying.delivery.take();
+                    receipt.ack(Proof::Published(Published::new(event, stored_as, now)));
                     continue;
                 }
                 Verdict::Refused { code } => {

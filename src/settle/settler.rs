@@ -6,7 +6,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Ended, Ending, Outcome, Settlement, receipt::MessageEnd};
+use super::{Ended, Ending, Outcome, Proof, Settlement, receipt::MessageEnd};
 use crate::{
     breaker::Breaker,
     dedupe::{COMMITS_FIRST, Claimed, Commit, Committed, Ledger},
@@ -14,6 +14,7 @@ use crate::{
     gate::{Cause, Gate},
     intervals::Intervals,
     metrics::Metrics,
+    publish_log::ToLog,
     receive::{Handle, Source},
     tasks::joined,
 };
@@ -46,6 +47,8 @@ pub struct Settler {
     pub breaker: Arc<Breaker>,
     /// Counts the endings of messages.
     pub metrics: Arc<Metrics>,
+    /// Is told what was published, if there is one.
+    pub log: Option<ToLog>,
     /// Commits nothing more.
     pub give_up: CancellationToken,
 }
@@ -85,6 +88,10 @@ impl Settler {
             };
             if matches!(outcome, Outcome::Drop) {
                 self.metrics.process.receipts_dropped.increment(1);
+            }
+            if let (Some(log), Outcome::Ack(Proof::Published(published))) = (&self.log, &outcome) {
+                let content = claim.as_ref().map(|open| open.claimed().content_hash);
+                log.tell(published.to_accepted(&flow.destination, content));
             }
             let returned = outcome.returned_after();
             ended.push(Some((flow, outcome.ending(), returned)));

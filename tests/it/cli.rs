@@ -29,6 +29,8 @@ const COMMANDS: &[&[&str]] = &[
     &["ledger"],
     &["ledger", "get"],
     &["ledger", "forget"],
+    &["verify"],
+    &["reconcile"],
     &["completions"],
 ];
 

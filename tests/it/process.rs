@@ -15,8 +15,13 @@ mod full_disk;
 mod ledger_gone;
 mod memory;
 mod misbehaving_lake;
+mod publish_log;
 mod receipts;
 mod records;
 mod scrape;
 mod whole_way;
 mod worker;
+
+pub(crate) use endpoints::Endpoints;
+pub(crate) use records::{events, messages};
+pub(crate) use worker::Worker;

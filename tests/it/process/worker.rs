@@ -69,20 +69,44 @@ pub(crate) struct Ended {
 impl Worker {
     /// Starts the service and waits until it says where it listens.
     pub(crate) async fn start(environment: &[(String, String)]) -> Self {
-        let mut worker = Self::spawn(environment);
-        let started = worker.until("the service says that it has started", async |worker: &Self| {
+        Self::spawn(environment).started().await
+    }
+
+    async fn started(mut self) -> Self {
+        let started = self.until("the service says that it has started", async |worker: &Self| {
             let lines = worker.lines();
             let line = lines.iter().find(|line| line["message"] == "started")?;
             line["listen"].as_str()?.parse().ok()
         });
-        worker.listen = started.await;
-        worker
+        self.listen = started.await;
+        self
+    }
+
+    /// Starts the service, no file of which may grow beyond so many blocks of 512 bytes. The signal that would end a
+    /// process at its limit is ignored, so that it sees an error, as on a full disk. [`Self::lift_limit`] ends that.
+    pub(crate) async fn start_limited(environment: &[(String, String)], blocks: u32) -> Self {
+        let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tributary"), "run"]);
+        Self::spawn_as(command, environment).started().await
+    }
+
+    /// The disk has room again.
+    pub(crate) fn lift_limit(&self) {
+        let id = self.id().to_string();
+        let done = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited"]).status();
+        assert!(done.expect("prlimit runs (Debian: apt-get install util-linux)").success());
     }
 
     /// Starts the service, which may end at once.
     pub(crate) fn spawn(environment: &[(String, String)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tributary"))
-            .arg("run")
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        command.arg("run");
+        Self::spawn_as(command, environment)
+    }
+
+    fn spawn_as(mut command: Command, environment: &[(String, String)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(QUICK.iter().copied())
             .envs(environment.iter().map(|(name, value)| (name, value)))
