@@ -15,6 +15,7 @@ WORKER_GRANTS = {
     ("dynamodb:PartiQLInsert", "LedgerTable"),
     ("dynamodb:PartiQLSelect", "LedgerTable"),
     ("dynamodb:PartiQLUpdate", "LedgerTable"),
+    ("s3:GetObject", "arn:${AWS::Partition}:s3:::${PublishLogBucket}/${PublishLogPrefix}/*"),
     ("s3:PutObject", "arn:${AWS::Partition}:s3:::${PublishLogBucket}/${PublishLogPrefix}/*"),
     ("kms:Decrypt", "KmsKeyArn"),
     ("kms:GenerateDataKey", "KmsKeyArn"),
