@@ -15,7 +15,10 @@ use std::{
 };
 
 use fastrand::Rng;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep},
+};
 use tributary::{
     clock::Clock,
     config::ValkeyConfig,
@@ -33,6 +36,8 @@ use super::{
 use crate::support::{dynamodb::DynamoDb, local::options, valkey::Valkey};
 
 const WORKERS: usize = 4;
+/// Entries of the ledger that are looked up at once.
+const LOOKS_MAX: usize = 64;
 /// Without `FLEET_SECONDS`.
 const USUAL_SECONDS: u64 = 12;
 /// Events of one step of the producer, and how many of them were sent before.
@@ -207,11 +212,12 @@ impl Fleet {
             if is_kill {
                 watch.kills += 1;
                 drop(worker);
-                self.look(&mut watch, &name).await;
+                self.look(&mut watch, &name, false).await;
             } else {
                 watch.stops += 1;
                 let ended = worker.stop().await;
                 assert_eq!(ended.code, Some(0), "{}", ended.log);
+                self.look(&mut watch, &name, ended.log.contains("given back")).await;
             }
             let name = format!("restart-{}", watch.kills + watch.stops);
             workers.push(self.start(&name).await);
@@ -235,36 +241,54 @@ impl Fleet {
     }
 
     async fn find(&self, uid: &str) -> Option<Entry> {
-        let key = Key { destination: "lake".into(), id: uid.to_owned().into(), conflict: None };
-        loop {
-            match self.shared.ledger.find(&key).await {
-                Ok(entry) => return entry,
-                Err(error) => assert!(error.is_transient(), "{error}"),
-            }
-        }
+        find(&*self.shared.ledger, uid).await
     }
 
-    /// With `dead` just killed: which of the stored rows does the ledger still have as its work?
-    async fn look(&self, watch: &mut Watch, dead: &str) {
+    /// With `dead` just gone: which of the stored rows does the ledger still have as its work? What it gave up at the
+    /// end of its drain (`gave_up`) the ledger does not know at all.
+    async fn look(&self, watch: &mut Watch, dead: &str, gave_up: bool) {
         // What had reached the lake when its sender died is still being stored.
         sleep(Duration::from_millis(150)).await;
         let (rows_seen, new) = self.endpoints.uids_after(watch.rows_seen).await;
         watch.rows_seen = rows_seen;
         let mut candidates = std::mem::take(&mut watch.uncommitted);
         candidates.extend(new);
-        for uid in candidates {
-            let Some(entry) = self.find(&uid).await else {
-                panic!("{uid} is in the lake, and the ledger has never heard of it");
-            };
-            if matches!(entry.state, State::Published { .. }) {
-                continue;
+        // The newest first, and many at once: before their leases end.
+        let mut looks = JoinSet::new();
+        for uid in candidates.into_iter().rev() {
+            if looks.len() >= LOOKS_MAX {
+                judge(looks.join_next().await, watch, dead, gave_up);
             }
-            let worker = entry.worker.unwrap_or_default();
-            if worker.starts_with(&format!("{dead}/")) {
-                watch.unknown.insert(uid);
-            } else {
-                watch.uncommitted.push(uid);
-            }
+            let ledger = self.shared.ledger.clone();
+            looks.spawn(async move { (find(&*ledger, &uid).await, uid) });
         }
+        while let Some(looked) = looks.join_next().await {
+            judge(Some(looked), watch, dead, gave_up);
+        }
+    }
+}
+
+async fn find(ledger: &dyn Ledger, uid: &str) -> Option<Entry> {
+    let key = Key { destination: "lake".into(), id: uid.to_owned().into(), conflict: None };
+    loop {
+        match ledger.find(&key).await {
+            Ok(entry) => return entry,
+            Err(error) => assert!(error.is_transient(), "{error}"),
+        }
+    }
+}
+
+type Looked = Result<(Option<Entry>, String), JoinError>;
+
+fn judge(looked: Option<Looked>, watch: &mut Watch, dead: &str, gave_up: bool) {
+    let Some((entry, uid)) = looked.map(|looked| looked.expect("no panic")) else { return };
+    match entry {
+        None if gave_up => drop(watch.unknown.insert(uid)),
+        None => panic!("{uid} is in the lake, and the ledger has never heard of it"),
+        Some(Entry { state: State::Published { .. }, .. }) => {}
+        Some(Entry { worker: Some(worker), .. }) if worker.starts_with(&format!("{dead}/")) => {
+            watch.unknown.insert(uid);
+        }
+        Some(_) => watch.uncommitted.push(uid),
     }
 }
