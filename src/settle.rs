@@ -5,6 +5,7 @@
 //! deliveries is acked when the last of them was acked, and given back if any of them was returned.
 
 mod receipt;
+mod round;
 mod settler;
 
 pub use receipt::{MessageEnd, MessageReceipt, Receipt};

@@ -28,7 +28,7 @@ const FAILURES_UNTIL_CLOSED: u32 = 3;
 
 /// When the ledger is back after so long that leases have ended meanwhile, nobody claims for this long: workers that
 /// have published something in the meantime take that down first, or a copy would be published again.
-pub const COMMITS_FIRST: Duration = Duration::from_secs(3);
+pub const COMMITS_FIRST: Duration = Duration::from_secs(8);
 
 /// What is to be claimed: an event, or the reason why it is none.
 pub struct Candidate {
