@@ -177,7 +177,7 @@ class Valkey(Part):
             "round_trips": per_thousand(calls, events),
             "bytes_per_id": round((self.used_bytes() - self.used) / max(1, entries)),
         }
-        self.call("FLUSHALL")
+        self.call("FLUSHDB")
         return report
 
 

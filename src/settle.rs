@@ -25,7 +25,7 @@ use crate::{
 /// Why a delivery may be acked. Each variant can be made by one module only.
 ///
 /// ```compile_fail
-/// let proof = tributary::publish::Published { stored_as: String::new() };
+/// let proof = tributary::publish::Published::new;
 /// ```
 /// ```compile_fail
 /// let proof = tributary::dead_letter::DeadLettered(tributary::failure::Reason::NoId);

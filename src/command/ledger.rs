@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tracing::warn;
+use tracing::error;
 
 use super::{CommandError, Exit, trace::Said};
 use crate::{
@@ -112,9 +112,15 @@ async fn forget(asked: &Asked, args: ForgetArgs) -> Result<Exit, CommandError> {
         output::note("nothing was forgotten");
         return Ok(Exit::Incomplete);
     }
-    let was_there = asked.ledger.forget(&key(&destination, &args.id)).await.map_err(CommandError::failed)?;
-    warn!(
-        who = operator(), why = args.reason, id = args.id, destination, state, sha256 = %entry.content_hash, was_there,
+    // The answer may have taken long.
+    if asked.find(&destination, &args.id).await?.as_ref() != Some(&entry) {
+        return Err(CommandError::Usage(
+            "the entry has changed meanwhile: look again before you forget it".to_owned(),
+        ));
+    }
+    asked.ledger.forget(&key(&destination, &args.id)).await.map_err(CommandError::failed)?;
+    error!(
+        who = operator(), why = args.reason, id = args.id, destination, state, sha256 = %entry.content_hash,
         "forgot an id: if it comes again, it is published again"
     );
     let cache_time = written(asked.config.ledger.cache_time);

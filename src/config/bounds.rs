@@ -27,6 +27,7 @@ pub(crate) fn problems_together(raw: &RawConfig) -> Vec<Finding> {
     problems.extend(window(raw));
     problems.extend(channels(raw));
     problems.extend(ledger(raw));
+    problems.extend(unused_by_ledger(raw));
     problems.extend(valkey_nodes(raw));
     problems
 }
@@ -174,6 +175,27 @@ fn ledger(raw: &RawConfig) -> Option<Finding> {
         what: "is not given, and the ledger that ledger.kind names needs it".into(),
         cure: format!("write it, such as \"{example}\", or set {}", environment_name(needed.path())),
     })
+}
+
+/// A key of another ledger than the one that is named: left alone, four workers would each remember for themselves.
+fn unused_by_ledger(raw: &RawConfig) -> Vec<Finding> {
+    let Some(kind) = raw.get(&keys::LEDGER_KIND) else { return Vec::new() };
+    let is_valkey = matches!(kind, keys::Ledger::Valkey | keys::Ledger::ValkeyCluster);
+    let of_valkey: [&dyn AnyKey; 3] = [&keys::LEDGER_URLS, &keys::LEDGER_PASSWORD, &keys::LEDGER_CA_FILE];
+    let table: &dyn AnyKey = &keys::LEDGER_TABLE;
+    let of_others = std::iter::once((table, kind == keys::Ledger::DynamoDb))
+        .chain(of_valkey.into_iter().map(|key| (key, is_valkey)));
+    let unused = of_others.filter(|(key, is_used)| !is_used && raw.written(key.path()).is_some());
+    let finding = |(key, _): (&dyn AnyKey, bool)| {
+        let named = raw.written(keys::LEDGER_KIND.path).map_or("memory", |written| written.text.as_str());
+        Finding::about(
+            raw,
+            key.path(),
+            format!("is not used: ledger.kind is \"{named}\""),
+            "write the ledger.kind that is meant (dynamodb, valkey or valkey-cluster), or remove this key",
+        )
+    };
+    unused.map(finding).collect()
 }
 
 /// The nodes of a cluster are found by themselves, but only of a cluster.

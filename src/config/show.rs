@@ -8,6 +8,8 @@ use crate::config::{
 
 /// What is printed in place of a secret.
 const HIDDEN: &str = "(hidden)";
+/// What is printed in place of a text that is no value of its key: it may hold a secret that belongs elsewhere.
+const WRONG: &str = "(not valid)";
 
 /// One key as it takes effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,7 @@ pub fn settings(raw: &RawConfig) -> Vec<Setting> {
     let setting = |(path, key): (String, &dyn AnyKey)| {
         let value = match (raw.written(&path), key.absent()) {
             (Some(_), _) if key.is_secret() => Some(HIDDEN.to_owned()),
+            (Some(written), _) if key.check(&written.text).is_err() => Some(WRONG.to_owned()),
             (Some(written), _) => Some(written.text.clone()),
             (None, Absent::Default(text)) => Some(text.to_owned()),
             (None, _) => None,

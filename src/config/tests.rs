@@ -298,6 +298,9 @@ fn the_checked_in_reference_is_the_generated_one() {
     assert!(checked_in == reference(), "run: tributary check --print-reference > config.reference.toml");
 }
 
+/// Keys that must not stand beside `ledger.kind = "memory"`.
+const OF_OTHER_LEDGERS: [&str; 4] = ["table = ", "url = ", "password = ", "ca_file = "];
+
 #[test]
 fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
     let defaults = format!("{:?}", Config::load(None, minimal()).unwrap().0);
@@ -308,6 +311,7 @@ fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
     let uncommented: Vec<_> = reference()
         .lines()
         .map(|line| if is_value(line) { line[1..].to_owned() } else { line.to_owned() })
+        .filter(|line| !OF_OTHER_LEDGERS.iter().any(|key| line.starts_with(key)))
         .collect();
     let mut loaded = Config::load(Some(file(&uncommented.join("\n")).path()), variables).unwrap().0;
     // What has no default is an example there.
@@ -323,4 +327,46 @@ fn lines_of_the_reference_are_short_enough_to_read() {
     for line in reference().lines().filter(|line| !line.contains("://") && !line.contains("arn:")) {
         assert!(line.chars().count() <= 110, "{line}");
     }
+}
+
+fn problems_with(more: &[(&str, &str)]) -> String {
+    let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(None, minimal().into_iter().chain(more))
+        .map_or_else(|error| error.to_string(), |_| String::new())
+}
+
+#[test]
+fn a_shared_ledger_is_named_with_all_that_it_needs_and_nothing_else() {
+    let (kind, table, url) = ("TRIBUTARY_LEDGER_KIND", "TRIBUTARY_LEDGER_TABLE", "TRIBUTARY_LEDGER_URL");
+    let server = "redis://127.0.0.1:6379";
+    let good: [&[_]; 4] = [
+        &[(kind, "memory")],
+        &[(kind, "dynamodb"), (table, "ledger")],
+        &[(kind, "valkey"), (url, server), ("TRIBUTARY_LEDGER_PASSWORD", "p")],
+        &[(kind, "valkey-cluster"), (url, "rediss://a:1,rediss://b:2")],
+    ];
+    for variables in good {
+        assert_eq!(problems_with(variables), "", "{variables:?}");
+    }
+    let bad: [(&[_], &str); 7] = [
+        (&[(kind, "dynamodb")], "ledger.table"),
+        (&[(kind, "valkey")], "ledger.url"),
+        (&[(table, "ledger")], "is not used: ledger.kind is \"memory\""),
+        (&[(kind, "valkey"), (url, server), (table, "ledger")], "is not used"),
+        (&[(kind, "valkey"), (url, "redis://a:1,redis://b:2")], "valkey-cluster"),
+        (&[(kind, "valkey"), (url, "http://a:1")], "redis:// or rediss://"),
+        (&[(kind, "valkey"), (url, "redis://:secret@a:1")], "ledger.password"),
+    ];
+    for (variables, said) in bad {
+        let problems = problems_with(variables);
+        assert!(problems.contains(said) && !problems.contains("secret"), "{variables:?}: {problems}");
+    }
+}
+
+#[test]
+fn a_text_that_is_no_value_of_its_key_is_not_shown() {
+    let variables = [("TRIBUTARY_LEDGER_URL", "redis://:secret@a:1")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let shown = settings_toml(&settings(&RawConfig::read(None, variables)));
+    assert!(shown.contains("(not valid)") && !shown.contains("secret"), "{shown}");
 }

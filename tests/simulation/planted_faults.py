@@ -33,12 +33,12 @@ FAULTS = [
      "{ self.open.fetch_sub(1, Ordering::AcqRel); Some(self.end()) }"),
     ("an unmentioned event counts as published", "src/publish/attempts.rs",
      "Verdict::TryAgain { .. } | Verdict::Unknown => trying.tries += 1,",
-     "Verdict::Unknown => { trying.delivery.receipt.ack(Proof::Published(Published { stored_as: String::new() })); "
-     "continue; } Verdict::TryAgain { .. } => trying.tries += 1,"),
+     "Verdict::Unknown => { trying.delivery.receipt.ack(Proof::Published(Published::new(trying.delivery.event, "
+     "String::new(), SystemTime::now()))); continue; } Verdict::TryAgain { .. } => trying.tries += 1,"),
     ("a put-off event counts as published", "src/publish/attempts.rs",
      "Verdict::TryAgain { .. } | Verdict::Unknown => trying.tries += 1,",
-     "Verdict::TryAgain { .. } => { trying.delivery.receipt.ack(Proof::Published(Published { stored_as: "
-     "String::new() })); continue; } Verdict::Unknown => trying.tries += 1,"),
+     "Verdict::TryAgain { .. } => { trying.delivery.receipt.ack(Proof::Published(Published::new(trying.delivery.event, "
+     "String::new(), SystemTime::now()))); continue; } Verdict::Unknown => trying.tries += 1,"),
     ("an event is marked as seen before it is published", "src/dedupe/memory.rs",
      "        self.open.insert(key, Open { token: wish.token, content, lease_until: now + lease });\n",
      "        self.open.insert(key, Open { token: wish.token, content, lease_until: now + lease });\n"
@@ -58,11 +58,11 @@ FAULTS = [
     ("a conflict counts as a duplicate", "src/dedupe/stage.rs",
      "if content_hash != delivery.event.content_hash =>", "if content_hash == ContentHash([7; 32]) =>"),
     ("commits give up after four tries", "src/settle/settler.rs",
-     "            failures += 1;\n", "            failures += 1;\n            if failures >= 4 { return; }\n"),
+     "            tries += 1;\n", "            tries += 1;\n            if tries > 4 { return; }\n"),
     ("nobody leaves the first seconds to the commits", "src/dedupe/stage.rs",
      "            sleep(COMMITS_FIRST).await;\n", ""),
     ("a commit is thrown away when its answer is lost", "src/settle/settler.rs",
-     "results.next().is_some_and(|result| result.is_err())", "results.next().is_some_and(|_| false)"),
+     "if result.is_ok() || is_last {", "if result.is_ok() || !is_last {"),
     ("the rest of a group overtakes a returned message", "src/receive/intake.rs",
      "if !matches!(ended.await, Ok(MessageEnd::Acked)) {\n                    return;\n                }",
      "drop(ended);"),

@@ -212,12 +212,14 @@ impl Fleet {
             if is_kill {
                 watch.kills += 1;
                 drop(worker);
-                self.look(&mut watch, &name, false).await;
+                self.look(&mut watch, &name, Ending::Killed).await;
             } else {
                 watch.stops += 1;
                 let ended = worker.stop().await;
                 assert_eq!(ended.code, Some(0), "{}", ended.log);
-                self.look(&mut watch, &name, ended.log.contains("given back")).await;
+                let gave_up = ended.log.contains("given back");
+                let ending = if gave_up { Ending::GaveUp } else { Ending::Orderly };
+                self.look(&mut watch, &name, ending).await;
             }
             let name = format!("restart-{}", watch.kills + watch.stops);
             workers.push(self.start(&name).await);
@@ -244,9 +246,8 @@ impl Fleet {
         find(&*self.shared.ledger, uid).await
     }
 
-    /// With `dead` just gone: which of the stored rows does the ledger still have as its work? What it gave up at the
-    /// end of its drain (`gave_up`) the ledger does not know at all.
-    async fn look(&self, watch: &mut Watch, dead: &str, gave_up: bool) {
+    /// With `dead` just gone: which of the stored rows does the ledger still have as its work?
+    async fn look(&self, watch: &mut Watch, dead: &str, ending: Ending) {
         // What had reached the lake when its sender died is still being stored.
         sleep(Duration::from_millis(150)).await;
         let (rows_seen, new) = self.endpoints.uids_after(watch.rows_seen).await;
@@ -257,13 +258,13 @@ impl Fleet {
         let mut looks = JoinSet::new();
         for uid in candidates.into_iter().rev() {
             if looks.len() >= LOOKS_MAX {
-                judge(looks.join_next().await, watch, dead, gave_up);
+                judge(looks.join_next().await, watch, dead, ending);
             }
             let ledger = self.shared.ledger.clone();
             looks.spawn(async move { (find(&*ledger, &uid).await, uid) });
         }
         while let Some(looked) = looks.join_next().await {
-            judge(Some(looked), watch, dead, gave_up);
+            judge(Some(looked), watch, dead, ending);
         }
     }
 }
@@ -278,15 +279,28 @@ async fn find(ledger: &dyn Ledger, uid: &str) -> Option<Entry> {
     }
 }
 
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Killed,
+    /// It drained, and settled everything.
+    Orderly,
+    /// Its drain time was too short.
+    GaveUp,
+}
+
 type Looked = Result<(Option<Entry>, String), JoinError>;
 
-fn judge(looked: Option<Looked>, watch: &mut Watch, dead: &str, gave_up: bool) {
+fn judge(looked: Option<Looked>, watch: &mut Watch, dead: &str, ending: Ending) {
     let Some((entry, uid)) = looked.map(|looked| looked.expect("no panic")) else { return };
+    let is_of_dead = |worker: &str| worker.starts_with(&format!("{dead}/"));
     match entry {
-        None if gave_up => drop(watch.unknown.insert(uid)),
+        // A put that was cut off, whose claim was given up.
+        None if ending == Ending::GaveUp => drop(watch.unknown.insert(uid)),
         None => panic!("{uid} is in the lake, and the ledger has never heard of it"),
         Some(Entry { state: State::Published { .. }, .. }) => {}
-        Some(Entry { worker: Some(worker), .. }) if worker.starts_with(&format!("{dead}/")) => {
+        Some(Entry { worker: Some(worker), .. }) if is_of_dead(&worker) => {
+            assert_ne!(ending, Ending::Orderly, "{uid} was left uncommitted by a worker that drained");
             watch.unknown.insert(uid);
         }
         Some(_) => watch.uncommitted.push(uid),
