@@ -131,8 +131,13 @@ class DynamoDb(Part):
 
 
 def item_bytes(item: dict) -> int:
-    """An item's size as DynamoDB counts it, flat attributes only; a number at its most."""
-    sizes = {"S": lambda value: len(value.encode()), "N": lambda _: 21, "B": lambda value: len(value) * 3 // 4}
+    """An item's size as DynamoDB counts it, without lists and sets; a number at its most, a map with its overhead."""
+    sizes = {
+        "S": lambda value: len(value.encode()),
+        "N": lambda _: 21,
+        "B": lambda value: len(value) * 3 // 4,
+        "M": lambda value: 3 + len(value) + item_bytes(value),
+    }
     return sum(
         len(name) + sum(sizes.get(kind, lambda _: 1)(value) for kind, value in typed.items())
         for name, typed in item.items()

@@ -39,8 +39,8 @@ class Proxy:
                 self.upstream.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def handle(self) -> None:
-                # A client that stops hangs up in the middle of a poll.
-                with contextlib.suppress(ConnectionError):
+                # A client or a server that stops hangs up in the middle of a poll.
+                with contextlib.suppress(ConnectionError, http.client.HTTPException):
                     super().handle()
 
             def finish(self) -> None:

@@ -169,6 +169,7 @@ class Counting(unittest.TestCase):
 
     def test_an_item_is_as_large_as_its_names_and_values(self) -> None:
         self.assertEqual(3 + 4 + 7 + 21, count_requests.item_bytes({"key": {"S": "four"}, "expires": {"N": "1"}}))
+        self.assertEqual(1 + 3 + 1 + 2 + 3, count_requests.item_bytes({"m": {"M": {"in": {"S": "abc"}}}}))
 
     def test_an_event_has_the_size_that_was_asked_for_and_an_id_of_its_own(self) -> None:
         events = [count_requests.event(number, 1_000) for number in (1, 2)]
