@@ -167,7 +167,13 @@ impl Worker {
 
     /// One look at all numbers, in which the law must hold.
     pub(crate) async fn scrape(&self) -> Scrape {
-        let text = self.until("/metrics answers", async |worker: &Self| worker.get("/metrics").await).await.1;
+        // The endpoint answers a moment before the pipeline has told of its destinations.
+        let text = self
+            .until("/metrics tells of the pipeline", async |worker: &Self| {
+                let (_, text) = worker.get("/metrics").await?;
+                text.contains("tributary_received_total{destination=\"none\"}").then_some(text)
+            })
+            .await;
         let scrape = Scrape::new(&text);
         scrape.assert_balanced();
         scrape
