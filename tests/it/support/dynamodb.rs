@@ -204,7 +204,8 @@ fn dynoxide() -> PathBuf {
     // A folder of its own, so that it does not wait for the cargo that runs the tests.
     let build = root.join("dynoxide-build");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["install", "dynoxide-rs", "--version", DYNOXIDE, "--locked", "--force"]);
+    // One job: the other tests run meanwhile.
+    cargo.args(["install", "dynoxide-rs", "--version", DYNOXIDE, "--locked", "--force", "--jobs", "1"]);
     cargo.args(["--no-default-features", "--features", "native-sqlite,http-server,cli", "--root"]);
     let cargo = cargo.arg(&root).env("CARGO_TARGET_DIR", &build).output().expect("cargo runs");
     succeeded(&cargo, "these tests need dynoxide-rs from crates.io and a C compiler; check the network");
