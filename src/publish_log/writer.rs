@@ -109,6 +109,11 @@ impl LogWriter {
         self.prepare(give_up).await?;
         loop {
             let due = self.open.as_ref().map(|open| self.due(open));
+            // A timer may be late by a millisecond, in which much can come.
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.keep(give_up).await?;
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.keep(give_up).await?,

@@ -324,6 +324,19 @@ async fn a_place_that_cannot_be_written_to_is_found_out_before_anything_is_publi
     drop(to_log);
 }
 
+/// With the real clock: timers are late by up to a millisecond, in which much can come.
+#[tokio::test]
+async fn a_segment_ends_at_its_size_also_when_everything_comes_at_once() {
+    let (to_log, mut bench) = Bench::start(wood(true));
+    tell(&to_log, 2_000);
+    drop(to_log);
+    bench.ended().await;
+    assert_eq!(bench.verified().records, 2_000);
+    let segments = bench.wood.segments.lock().unwrap();
+    let longest = segments.values().map(Vec::len).max().unwrap();
+    assert!(longest < SEGMENT_BYTES + 1_024, "{longest} bytes in one of {} segments", segments.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn parts_that_fail_half_way_are_written_over() {
     let halving = Wood { half_every: 2.into(), ..wood(true) };
