@@ -216,6 +216,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_gate_that_is_held_lets_nothing_pass_until_it_is_opened() {
+        let gate = Gate::new(1);
+        gate.hold(Cause::PublishLog, "not known yet");
+        assert!(!lets_pass(&gate).await);
+        gate.open(&Cause::PublishLog);
+        assert!(lets_pass(&gate).await);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_ledger_closes_the_gate_for_everyone() {
         let gate = Gate::new(2);
         gate.close(Cause::Ledger, "table not found");

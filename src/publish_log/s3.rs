@@ -132,3 +132,36 @@ impl Shelf for Bucket {
         Err(self.said(failed, &key, PUT))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, SdkConfig};
+
+    use super::*;
+    use crate::aws::Reached;
+
+    fn bucket(prefix: &str) -> Bucket {
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        Bucket::new(&config.into(), "proof", prefix)
+    }
+
+    #[test]
+    fn what_is_forbidden_is_blamed_on_the_action_that_was_tried() {
+        for (actions, others) in [(PUT, GET), (GET, PUT)] {
+            let forbidden = Failure {
+                reached: Reached::Answer(403),
+                code: "AccessDenied".to_owned(),
+                message: "no".to_owned(),
+            };
+            let said = bucket("").said(forbidden, "a/b", actions).to_string();
+            assert!(said.contains(actions.0) && said.contains(actions.1), "{said}");
+            assert!(!said.contains(others.0) && !said.contains(others.1), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_named_as_it_is_configured() {
+        assert_eq!(bucket("").place(), "s3://proof");
+        assert_eq!(bucket("of/all").place(), "s3://proof/of/all");
+    }
+}
