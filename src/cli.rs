@@ -172,9 +172,10 @@ Example: tributary lake list --limit 5 --name ConsoleLogin",
     #[command(
         long_about = "\
 Check a publish log end to end: each line carries the hash of the line before, and each segment that of the segment \
-before. Names the first line of each chain that was changed, removed or inserted. What was cut off at the end of a \
-chain, or a chain that was taken away as a whole, can be seen only with --head: workers log the hash of each segment's \
-last line.
+before. Names the first line of each chain that was changed, removed or inserted by somebody who did not compute anew \
+what follows it. Whoever did, or added lines, segments or chains, or cut off an end, or took a chain away, is caught \
+only by a hash that is kept elsewhere, or kept out by object lock: workers log the hash of each segment's last line. \
+Give the last one of each chain as --head.
 
 Exit code 0: intact. 3: not intact, or nothing there.
 
@@ -195,7 +196,7 @@ checked as it is read.
 CloudTrail Lake is searched with SQL, within the event times that the log has; it charges for what it scans, and \
 shows events some minutes after it accepted them.
 
-Exit code 0: nothing is missing or doubled. 3: something is, or the log is not intact.
+Exit code 0: nothing is missing or doubled. 3: something is, or the log is not intact, or no record is in the window.
 
 Example: tributary reconcile --log ./log --from 2026-01-05T12:00:00Z --to 2026-01-05T13:00:00Z
 Example: tributary reconcile --log s3://audit-proof/tributary --from 2026-01-05T00:00:00Z --to 2026-01-06T00:00:00Z \

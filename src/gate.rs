@@ -59,6 +59,8 @@ type Causes = BTreeMap<Cause, Closed>;
 struct Closed {
     why: String,
     said_at: Instant,
+    /// Nothing failed so far.
+    is_held: bool,
 }
 
 /// Open while nothing closes it. Shared by all stages.
@@ -76,13 +78,20 @@ impl Gate {
 
     /// Closes the gate for `cause`; `why` names the cure.
     pub fn close(&self, cause: Cause, why: impl Into<String>) {
-        let closed = Closed { why: why.into(), said_at: Instant::now() };
+        let closed = Closed { why: why.into(), said_at: Instant::now(), is_held: false };
         self.closed_by.send_if_modified(|causes| {
-            if !causes.contains_key(&cause) && cause != Cause::Stopping {
+            let is_news = causes.get(&cause).is_none_or(|closed| closed.is_held);
+            if is_news && cause != Cause::Stopping {
                 error!(%cause, why = closed.why, "paused until this is cured");
             }
             causes.insert(cause, closed).is_none()
         });
+    }
+
+    /// Keeps the gate closed for `cause` until it is known to be none: no failure, so nothing is said about it.
+    pub fn hold(&self, cause: Cause, why: impl Into<String>) {
+        let held = Closed { why: why.into(), said_at: Instant::now(), is_held: true };
+        self.closed_by.send_if_modified(|causes| causes.insert(cause, held).is_none());
     }
 
     /// Opens causes that nobody has said again. Runs until it is dropped. (The breaker opens by its own rule, the
@@ -109,11 +118,11 @@ impl Gate {
     /// `cause` is cured.
     pub fn open(&self, cause: &Cause) {
         self.closed_by.send_if_modified(|causes| {
-            let was_closed = causes.remove(cause).is_some();
-            if was_closed {
+            let closed = causes.remove(cause);
+            if closed.as_ref().is_some_and(|closed| !closed.is_held) {
                 info!(%cause, "resumed");
             }
-            was_closed
+            closed.is_some()
         });
     }
 
@@ -204,6 +213,15 @@ mod tests {
         assert!(causes.contains_key(&Cause::Ledger) && causes.contains_key(&Cause::Breaker));
         assert!(causes.contains_key(&Cause::PublishLog));
         assert!(!causes.contains_key(&Cause::DeadLetters));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gate_that_is_held_lets_nothing_pass_until_it_is_opened() {
+        let gate = Gate::new(1);
+        gate.hold(Cause::PublishLog, "not known yet");
+        assert!(!lets_pass(&gate).await);
+        gate.open(&Cause::PublishLog);
+        assert!(lets_pass(&gate).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -160,7 +160,7 @@ registry! {
         publish_log_records: Counter = "tributary_publish_log_records_total",
         /// Segments of the publish log that were closed: nothing more is written to them.
         publish_log_segments: Counter = "tributary_publish_log_segments_total",
-        /// Events that were published and are not yet in the publish log, which cannot be lost but by a crash.
+        /// Events that were published and are not yet in the publish log: what a crash now would leave out of it.
         publish_log_unwritten: Gauge = "tributary_publish_log_unwritten",
         /// Events that were published and will never be in the publish log: it could not be written to for too long.
         publish_log_lost: Counter = "tributary_publish_log_lost_total",

@@ -29,7 +29,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tracing::error;
 
 use crate::{
@@ -38,12 +38,12 @@ use crate::{
     config::{LogPlace, PublishLogConfig},
     event::ContentHash,
     failure::CallError,
-    gate::Gate,
+    gate::{Cause, Gate},
     metrics::Metrics,
 };
 
-/// What is held unwritten at most, in bytes, beside two segments: a hundred thousand events, about. The gate closes
-/// long before that; this is for an in-flight bound that is set much higher.
+/// What is held unwritten at most, in bytes, beside two segments: some 54,000 events with ids of 36 characters. The
+/// gate closes at half of it; the rest is for what is on its way to the lake by then.
 const HELD_BYTES_MAX: usize = 32 << 20;
 
 /// What the lake accepted: one event, one destination.
@@ -98,6 +98,9 @@ pub trait Shelf: Send + 'static {
     /// As [`Self::keep`].
     async fn prepare(&mut self) -> Result<(), CallError>;
 
+    /// Where that is, for people.
+    fn place(&self) -> String;
+
     /// Whether it takes a segment in parts. Otherwise it gets each as a whole, when it ends.
     fn takes_parts(&self) -> bool;
 
@@ -139,7 +142,8 @@ impl PublishLog {
         }
     }
 
-    /// The way to the writer, and the writer, which ends when the last way to it is gone.
+    /// The way to the writer, and the writer, which ends when the last way to it is gone. The gate stays closed until
+    /// the writer runs and has found out that it can write.
     pub fn open(self, gate: Arc<Gate>, metrics: Arc<Metrics>) -> (ToLog, LogWriter) {
         let (sender, accepted) = mpsc::unbounded_channel();
         let held = Arc::new(Held {
@@ -147,7 +151,9 @@ impl PublishLog {
             records: AtomicUsize::new(0),
             bytes_max: HELD_BYTES_MAX + 2 * self.segment_bytes,
             overflowed: AtomicU64::new(0),
+            became_crowded: Notify::new(),
         });
+        gate.hold(Cause::PublishLog, "waits for the first answer of the place in publish_log.to");
         let to_log = ToLog { sender, held: held.clone(), metrics: metrics.clone() };
         (to_log, LogWriter::new(self, accepted, held, gate, metrics))
     }
@@ -161,9 +167,22 @@ struct Held {
     bytes_max: usize,
     /// What did not fit.
     overflowed: AtomicU64,
+    became_crowded: Notify,
 }
 
 impl Held {
+    /// Whether more than half of what may be held is.
+    fn is_crowded(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.bytes_max / 2
+    }
+
+    /// Waits until it is.
+    async fn crowded(&self) {
+        while !self.is_crowded() {
+            self.became_crowded.notified().await;
+        }
+    }
+
     fn forget(&self, records: usize, bytes: usize, metrics: &Metrics) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         let before = self.records.fetch_sub(records, Ordering::Relaxed);
@@ -184,6 +203,10 @@ impl ToLog {
     pub fn tell(&self, accepted: Accepted) {
         let bytes = accepted.bytes();
         let held_before = self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let crowd = self.held.bytes_max / 2;
+        if held_before <= crowd && held_before + bytes > crowd {
+            self.held.became_crowded.notify_one();
+        }
         let records_before = self.held.records.fetch_add(1, Ordering::Relaxed);
         self.metrics.process.publish_log_unwritten.set(records_before as f64 + 1.0);
         if held_before + bytes <= self.held.bytes_max && self.sender.send(accepted).is_ok() {

@@ -65,6 +65,9 @@ pub enum RowsError {
     /// A local lake.
     #[error(transparent)]
     Local(#[from] crate::local::LakeClientError),
+    /// A local lake that is none of ours.
+    #[error("the local lake has a row without a UID")]
+    Unreadable,
     /// CloudTrail Lake.
     #[error(transparent)]
     CloudTrail(#[from] cloudtrail::QueryError),

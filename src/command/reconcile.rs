@@ -18,8 +18,8 @@ use crate::{
 /// CloudTrail Lake shows events "within an average of about 5 minutes", which is not guaranteed.
 const SHOWN_AFTER: Duration = Duration::minutes(15);
 
-/// Compares and prints what came out. [`Exit::Incomplete`] when something is missing or doubled, or when the log is not
-/// intact.
+/// Compares and prints what came out. [`Exit::Incomplete`] when something is missing or doubled, when the log is not
+/// intact, or when it has nothing to compare.
 ///
 /// # Errors
 /// The log or the lake cannot be read, or the window makes no sense.
@@ -32,40 +32,68 @@ pub async fn reconcile(args: ReconcileArgs) -> Result<Exit, CommandError> {
             "the window ends less than 15 minutes ago: CloudTrail Lake may not show its last events yet",
         );
     }
+    let mut signals = Signals::new().map_err(CommandError::failed)?;
+    let mut asked = None;
+    let compared = tokio::select! {
+        compared = compare(&args, &mut asked) => compared,
+        () = signals.next() => Err(CommandError::Failed("interrupted before everything was compared".into())),
+    };
+    let (outcome, log) = match compared {
+        Ok(compared) => compared,
+        Err(error) => {
+            // A query costs by what it reads, whether or not anybody waits for it.
+            if let Some(rows) = &mut asked {
+                rows.cancel().await;
+            }
+            return Err(error);
+        }
+    };
+    print(&outcome, &log, args.json)?;
+    let is_good = outcome.missing.count == 0 && outcome.doubled.count == 0 && log.flaws.is_empty();
+    Ok(if is_good && outcome.records > 0 { Exit::Done } else { Exit::Incomplete })
+}
+
+/// All three passes. The lake that is asked is left in `asked`, so that it can be told to stop.
+async fn compare(
+    args: &ReconcileArgs,
+    asked: &mut Option<Box<dyn Rows>>,
+) -> Result<(Outcome, Log), CommandError> {
     let archive = archive(&args.log).await;
     let window = Window { from: args.from, to: args.to, destination: args.destination.clone() };
-    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let mut comparison = Comparison::new(window, limit);
+    let mut comparison = Comparison::new(window, usize::try_from(args.limit).unwrap_or(usize::MAX));
 
     let mut went_well = Ok(());
-    let flaws = each_record(&archive, |record| {
+    let log = each_record(&archive, |record| {
         if went_well.is_ok() {
             went_well = comparison.record(record);
         }
     })
     .await?;
     went_well?;
-    let mut rows = rows(&args, &comparison).await?;
-    compare_rows(&mut comparison, &mut *rows).await?;
+    let rows = asked.insert(rows(args, &comparison).await?);
+    while let Some(page) = rows.next().await.map_err(CommandError::failed)? {
+        page.iter().try_for_each(|row| comparison.row(row))?;
+    }
     each_record(&archive, |record| comparison.look_for(record)).await?;
-
-    let outcome = comparison.finish();
-    print(&outcome, &flaws, args.json)?;
-    let is_good = outcome.missing.count == 0 && outcome.doubled.count == 0 && flaws.is_empty();
-    Ok(if is_good { Exit::Done } else { Exit::Incomplete })
+    Ok((comparison.finish(), log))
 }
 
-/// Reads the whole log, checking it. Returns what is wrong with its chains; what follows a flaw is not handed over.
-async fn each_record(
-    archive: &Archive,
-    mut on_record: impl FnMut(&Record),
-) -> Result<Vec<String>, CommandError> {
-    let mut flaws = Vec::new();
+/// What was found out about the log while it was read.
+#[derive(Default)]
+struct Log {
+    chains: u64,
+    flaws: Vec<String>,
+}
+
+/// Reads the whole log, checking it; what follows a flaw is not handed over.
+async fn each_record(archive: &Archive, mut on_record: impl FnMut(&Record)) -> Result<Log, CommandError> {
+    let mut log = Log::default();
     for chain in archive.chains().await? {
         let report = verify(archive, &chain, &mut HashSet::new(), &mut on_record).await?;
-        flaws.extend(report.flaw.map(|flaw| format!("{chain}, {flaw}")));
+        log.chains += 1;
+        log.flaws.extend(report.flaw.map(|flaw| format!("{chain}, {flaw}")));
     }
-    Ok(flaws)
+    Ok(log)
 }
 
 async fn rows(args: &ReconcileArgs, comparison: &Comparison) -> Result<Box<dyn Rows>, CommandError> {
@@ -78,28 +106,22 @@ async fn rows(args: &ReconcileArgs, comparison: &Comparison) -> Result<Box<dyn R
     Ok(Box::new(LakeRows::new(&aws, store, comparison.event_times(), channel)))
 }
 
-/// Until the last page, or Ctrl-C: then the query is cancelled, because it costs by what it reads.
-async fn compare_rows(comparison: &mut Comparison, rows: &mut dyn Rows) -> Result<(), CommandError> {
-    let mut signals = Signals::new().map_err(CommandError::failed)?;
-    let compared = async {
-        while let Some(page) = rows.next().await.map_err(CommandError::failed)? {
-            page.iter().try_for_each(|row| comparison.row(row))?;
-        }
-        Ok(())
-    };
-    tokio::select! {
-        compared = compared => return compared,
-        () = signals.next() => {}
+fn print(outcome: &Outcome, log: &Log, as_json: bool) -> Result<(), CommandError> {
+    let Log { chains, flaws } = log;
+    if *chains == 0 {
+        output::note(
+            "there is no publish log here: nothing was compared; each chain is a folder of segments",
+        );
+    } else if outcome.records == 0 {
+        output::note(
+            "no record of the log is in the window: nothing was compared; check --from, --to and --destination",
+        );
     }
-    rows.cancel().await;
-    Err(CommandError::Failed("interrupted before everything was compared".into()))
-}
-
-fn print(outcome: &Outcome, flaws: &[String], as_json: bool) -> Result<(), CommandError> {
     if as_json {
         let mut answer = json!(outcome);
+        answer["chains"] = (*chains).into();
         answer["log_intact"] = flaws.is_empty().into();
-        answer["log_flaws"] = flaws.into();
+        answer["log_flaws"] = flaws.as_slice().into();
         return Ok(output::print_json(&answer)?);
     }
     for flaw in flaws {

@@ -15,8 +15,10 @@ use crate::{
     },
 };
 
-const BLIND: &str = "what was cut off at the end of a chain, and a chain that is gone as a whole, cannot be seen \
-                     from what is left: compare with the heads that workers logged, by --head";
+const BLIND: &str = "the hashes show an edit only if what follows it was not computed anew. Whoever can write there \
+                     could have done that, or added lines, segments or chains, or cut off an end, or taken a chain \
+                     away: compare the last head of each chain, as its worker logged it, by --head, or keep the log \
+                     under object lock";
 
 /// Checks every chain and prints what it found. [`Exit::Incomplete`] when anything is wrong, or nothing is there.
 ///
@@ -30,11 +32,15 @@ pub async fn verify(args: VerifyArgs) -> Result<Exit, CommandError> {
     }
     let mut anchors: HashSet<LineHash> = args.head.iter().copied().collect();
     let (mut found, mut intact) = (Totals::default(), !chains.is_empty());
-    let mut reports = Vec::new();
+    let (mut reports, mut unanchored) = (Vec::new(), Vec::new());
     for chain in chains {
         let report = verify_chain(&archive, &chain, &mut anchors, |_| {}).await?;
         found.add(&report);
         intact &= report.flaw.is_none();
+        let is_given = |head: &String| args.head.iter().any(|given| given.to_string() == *head);
+        if !args.head.is_empty() && report.head.as_ref().is_some_and(|head| !is_given(head)) {
+            unanchored.push(report.chain.clone());
+        }
         if args.json {
             reports.push(report);
         } else {
@@ -46,10 +52,11 @@ pub async fn verify(args: VerifyArgs) -> Result<Exit, CommandError> {
     if args.json {
         output::print_json(&json!({
             "intact": intact, "chains": reports, "segments": found.segments, "records": found.records,
-            "heads_not_found": lost,
+            "lost": found.lost, "heads_not_found": lost, "ends_without_head": unanchored,
         }))?;
     } else {
-        print_end(&found, intact, &lost, args.head.is_empty())?;
+        print_end(&found, intact, &lost)?;
+        print_notes(&found, &unanchored, args.head.is_empty());
     }
     Ok(if intact { Exit::Done } else { Exit::Incomplete })
 }
@@ -67,6 +74,7 @@ struct Totals {
     chains: u64,
     segments: u64,
     records: u64,
+    lost: u64,
 }
 
 impl Totals {
@@ -74,11 +82,12 @@ impl Totals {
         self.chains += 1;
         self.segments += report.segments;
         self.records += report.records;
+        self.lost = self.lost.saturating_add(report.lost);
     }
 }
 
 fn in_words(report: &Report) -> String {
-    let Report { chain, segments, records, head, is_open, torn_bytes, flaw } = report;
+    let Report { chain, segments, records, head, lost, is_open, torn_bytes, flaw } = report;
     let (segments, records) = (counted(*segments, "segment"), counted(*records, "record"));
     let mut lines = vec![flaw.as_ref().map_or_else(
         || format!("{chain}: intact\n  {segments}, {records}"),
@@ -93,6 +102,9 @@ fn in_words(report: &Report) -> String {
     if *torn_bytes > 0 && flaw.is_none() {
         lines.push(format!("  {torn_bytes} bytes of a line that was being written when it ended"));
     }
+    if *lost > 0 {
+        lines.push(format!("  left out, as its footers say: {}", counted(*lost, "event")));
+    }
     lines.join("\n")
 }
 
@@ -101,8 +113,8 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-fn print_end(found: &Totals, intact: bool, lost: &[String], is_unanchored: bool) -> Result<(), CommandError> {
-    let Totals { chains, segments, records } = found;
+fn print_end(found: &Totals, intact: bool, lost: &[String]) -> Result<(), CommandError> {
+    let Totals { chains, segments, records, .. } = found;
     let (segments, records) = (counted(*segments, "segment"), counted(*records, "record"));
     output::print(format_args!("{}, {segments}, {records}", counted(*chains, "chain")))?;
     if *chains == 0 {
@@ -113,11 +125,29 @@ fn print_end(found: &Totals, intact: bool, lost: &[String], is_unanchored: bool)
             "no segment that is intact ends with {head}: it, or what came before it, was rewritten or removed"
         ))?;
     }
-    output::print(if intact { "intact" } else { "NOT INTACT" })?;
-    if is_unanchored {
+    Ok(output::print(if intact { "intact" } else { "NOT INTACT" })?)
+}
+
+fn print_notes(found: &Totals, unanchored: &[String], is_without_heads: bool) {
+    if found.lost > 0 {
+        output::note(format_args!(
+            "{} published events were never logged, as the footers say: the log could not be written to for too long",
+            found.lost
+        ));
+    }
+    if let Some(first) = unanchored.first() {
+        output::note(format_args!(
+            "{} with none of the given heads ({first} is the first): what was written after a given head could be \
+             anybody's",
+            match unanchored.len() {
+                1 => "1 chain ends".to_owned(),
+                chains => format!("{chains} chains end"),
+            }
+        ));
+    }
+    if is_without_heads {
         output::note(BLIND);
     }
-    Ok(())
 }
 
 impl From<ArchiveError> for CommandError {

@@ -9,10 +9,10 @@ use std::{
 use aws_sdk_s3::Client;
 use tokio::{
     fs,
-    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
 };
 
-use super::{LINE_BYTES_MAX, folder::file_name, s3::key};
+use super::{Chain, LINE_BYTES_MAX, folder::file_name, s3::key};
 use crate::aws::{Aws, Failure, failure};
 
 /// Read at once from a segment.
@@ -76,6 +76,11 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// Of whatever can be read; `name` is for errors.
+    pub(super) fn new(reader: impl AsyncRead + Send + 'static, name: PathBuf) -> Self {
+        Self { reader: Box::pin(BufReader::with_capacity(PIECE_BYTES, reader)), name }
+    }
+
     /// Reads the next line into `line`, which is emptied first.
     ///
     /// # Errors
@@ -100,7 +105,8 @@ impl Archive {
         Self::Bucket { client: aws.s3(), bucket: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
-    /// The names of all chains, sorted, which is by the time at which their workers started.
+    /// The names of all chains, sorted, which is by the time at which their workers started. Whatever else is there
+    /// is left out.
     ///
     /// # Errors
     /// The place cannot be read.
@@ -109,7 +115,7 @@ impl Archive {
             Self::Folder(path) => names(path, true).await?,
             Self::Bucket { prefix, .. } => self.listed(&folder_of(prefix), true).await?,
         };
-        names.retain(|name| !name.starts_with('.'));
+        names.retain(|name| Chain::is_name(name));
         names.sort_unstable();
         Ok(names)
     }
@@ -144,15 +150,13 @@ impl Archive {
                 let path = path.join(chain).join(file_name(segment));
                 let opened = fs::File::open(&path).await;
                 let file = opened.map_err(|source| ArchiveError::Io { path: path.clone(), source })?;
-                let reader = Box::pin(BufReader::with_capacity(PIECE_BYTES, file));
-                Ok(Lines { reader, name: path })
+                Ok(Lines::new(file, path))
             }
             Self::Bucket { client, bucket, prefix } => {
                 let key = key(prefix, chain, segment);
                 let got = client.get_object().bucket(bucket).key(&key).send().await;
                 let object = got.map_err(|error| said(format!("{bucket}/{key}"), failure(&error)))?;
-                let reader = Box::pin(BufReader::with_capacity(PIECE_BYTES, object.body.into_async_read()));
-                Ok(Lines { reader, name: format!("s3://{bucket}/{key}").into() })
+                Ok(Lines::new(object.body.into_async_read(), format!("s3://{bucket}/{key}").into()))
             }
         }
     }

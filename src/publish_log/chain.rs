@@ -9,7 +9,7 @@ use super::{
     Accepted,
     line::{FORMAT, Footer, Header, Line, LineHash, Record, VERSION},
 };
-use crate::event::ContentHash;
+use crate::{clock::rfc3339_ms, event::ContentHash};
 
 /// Characters of a worker's name in the name of its chain.
 const WORKER_CHARS_MAX: usize = 100;
@@ -23,6 +23,7 @@ pub struct Chain {
     worker: String,
     segment: u64,
     records: u64,
+    lost: u64,
     previous: Option<LineHash>,
 }
 
@@ -37,7 +38,16 @@ impl Chain {
         // From its end, where it differs from all others.
         let skipped = worker.chars().count().saturating_sub(WORKER_CHARS_MAX);
         let name = format!("{started}-{}", plain.skip(skipped).collect::<String>());
-        Self { name, worker: worker.to_owned(), segment: 0, records: 0, previous: None }
+        Self { name, worker: worker.to_owned(), segment: 0, records: 0, lost: 0, previous: None }
+    }
+
+    /// Whether this may be the name of a chain: the time at which its worker started, and plain characters.
+    pub fn is_name(name: &str) -> bool {
+        let form = b"00000000T000000000Z-";
+        let fits =
+            |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        name.len() > form.len() && name.bytes().all(is_plain) && name.as_bytes().iter().zip(form).all(fits)
     }
 
     /// Names the folder of its segments.
@@ -83,9 +93,15 @@ impl Chain {
         self.previous = Some(Line::Record(record).write(out));
     }
 
+    /// So many records can never be added. The next footer says so.
+    pub fn lose(&mut self, records: u64) {
+        self.lost += records;
+    }
+
     /// Ends the segment that is open and has so many records. Returns its head: the hash of its last line.
     pub fn end(&mut self, records: u64, now: SystemTime, out: &mut Vec<u8>) -> LineHash {
-        let footer = Footer { records, ended: rfc3339_ms(now), previous: self.head() };
+        let lost = std::mem::take(&mut self.lost);
+        let footer = Footer { records, lost, ended: rfc3339_ms(now), previous: self.head() };
         let head = Line::Footer(footer).write(out);
         self.previous = Some(head);
         head
@@ -95,11 +111,6 @@ impl Chain {
     fn head(&self) -> LineHash {
         self.previous.unwrap_or_else(|| LineHash::of(b""))
     }
-}
-
-fn rfc3339_ms(at: SystemTime) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from(at).format(format).unwrap_or_default()
 }
 
 /// Checksums travel as base64 and are compared by people as hexadecimal digits.
@@ -123,10 +134,28 @@ mod tests {
             ("../../etc/x y", "20260102T030405678Z-------etc-x-y"),
         ] {
             assert_eq!(Chain::new(worker, at).name(), name);
+            assert!(Chain::is_name(name));
         }
         let long = format!("{}/0badcafe", "ü".repeat(500));
         let name = Chain::new(&long, at).name().to_owned();
         assert!(name.len() < 128 && name.ends_with("-0badcafe"), "{name}");
+    }
+
+    #[test]
+    fn what_no_worker_calls_its_chain_is_not_taken_for_one() {
+        for other in [
+            "lost+found",
+            "",
+            ".probe-00000000",
+            "20260102T030405678Z-",
+            "20260102T030405678-w",
+            "2026010T2030405678Z-w",
+            "20260102T030405678Z-w\u{1b}[2J",
+            "20260102T030405678Z-w w",
+            "old-20260102T030405678Z-w",
+        ] {
+            assert!(!Chain::is_name(other), "{other:?}");
+        }
     }
 
     #[test]

@@ -140,10 +140,19 @@ pub struct Record {
 pub struct Footer {
     /// Of this segment.
     pub records: u64,
+    /// Events that were published since the footer before and are in no segment: they did not fit in memory while
+    /// nothing could be written. Not there if none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub lost: u64,
     /// When it was closed.
     pub ended: String,
     /// Of the line before.
     pub previous: LineHash,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Line {
@@ -178,7 +187,7 @@ mod tests {
 
     fn footer() -> Line {
         let previous = LineHash::of(b"x");
-        Line::Footer(Footer { records: 2, ended: "2026-01-02T03:04:05.678Z".to_owned(), previous })
+        Line::Footer(Footer { records: 2, lost: 0, ended: "2026-01-02T03:04:05.678Z".to_owned(), previous })
     }
 
     #[test]
@@ -189,6 +198,18 @@ mod tests {
         assert_eq!(hash, LineHash::of(line));
         assert_eq!(Line::read(line), Some(footer()));
         assert!(line.starts_with(br#"{"line":"footer","records":2,"#), "{line:?}");
+    }
+
+    #[test]
+    fn a_footer_speaks_of_lost_records_only_where_there_are_any() {
+        let mut out = Vec::new();
+        footer().write(&mut out);
+        assert!(!str::from_utf8(&out).unwrap().contains("lost"));
+        let Line::Footer(footer) = footer() else { panic!("a footer") };
+        let lossy = Line::Footer(Footer { lost: 7, ..footer });
+        out.clear();
+        lossy.write(&mut out);
+        assert_eq!(Line::read(out.strip_suffix(b"\n").unwrap()), Some(lossy));
     }
 
     #[test]

@@ -31,6 +31,12 @@ const OURS: &[&str] = &[
     "SignatureDoesNotMatch",
 ];
 
+/// What the role must be allowed to do: on the object, and on its KMS key if it has one.
+type Actions = (&'static str, &'static str);
+
+const PUT: Actions = ("s3:PutObject", "kms:GenerateDataKey");
+const GET: Actions = ("s3:GetObject", "kms:Decrypt");
+
 /// A prefix in a bucket.
 pub struct Bucket {
     client: Client,
@@ -44,8 +50,8 @@ impl Bucket {
         Self { client: aws.s3(), name: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
-    fn said(&self, failed: Failure, key: &str) -> CallError {
-        let (bucket, action) = (&self.name, "s3:PutObject");
+    fn said(&self, failed: Failure, key: &str, (action, key_action): Actions) -> CallError {
+        let bucket = &self.name;
         let cure = match failed.code.as_str() {
             "NoSuchBucket" | "InvalidBucketName" => {
                 format!("check the bucket {bucket} in publish_log.to, its Region and its account")
@@ -53,7 +59,9 @@ impl Bucket {
             "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
                 format!("the bucket {bucket} is in another Region: set AWS_REGION to it")
             }
-            _ => format!("check that the role may call {action} on {bucket}/{key}, and kms:GenerateDataKey"),
+            _ => format!(
+                "check that the role may call {action} on {bucket}/{key}, and {key_action} on its KMS key"
+            ),
         };
         failed.classed(OURS, &cure)
     }
@@ -61,7 +69,7 @@ impl Bucket {
     /// Something is there already. Ours, if an earlier answer was lost; then all is well.
     async fn is_ours(&self, key: &str, bytes: &[u8]) -> Result<(), CallError> {
         let found = self.client.get_object().bucket(&self.name).key(key).send().await;
-        let mut object = found.map_err(|error| self.said(failure(&error), key))?;
+        let mut object = found.map_err(|error| self.said(failure(&error), key, GET))?;
         let mut hash = Sha256::new();
         while let Some(piece) = object.body.next().await {
             let piece =
@@ -90,9 +98,14 @@ pub(super) fn key(prefix: &str, chain: &str, segment: u64) -> String {
 
 #[async_trait]
 impl Shelf for Bucket {
-    /// Only writing an object would tell, and it could not be taken away again.
+    /// Only writing an object would tell, and it could not be taken away again: the first segment tells, and is short.
     async fn prepare(&mut self) -> Result<(), CallError> {
         Ok(())
+    }
+
+    fn place(&self) -> String {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        format!("s3://{}{slash}{}", self.name, self.prefix)
     }
 
     fn takes_parts(&self) -> bool {
@@ -116,6 +129,39 @@ impl Shelf for Bucket {
         if failed.code == "PreconditionFailed" {
             return self.is_ours(&key, part.bytes).await;
         }
-        Err(self.said(failed, &key))
+        Err(self.said(failed, &key, PUT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, SdkConfig};
+
+    use super::*;
+    use crate::aws::Reached;
+
+    fn bucket(prefix: &str) -> Bucket {
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        Bucket::new(&config.into(), "proof", prefix)
+    }
+
+    #[test]
+    fn what_is_forbidden_is_blamed_on_the_action_that_was_tried() {
+        for (actions, others) in [(PUT, GET), (GET, PUT)] {
+            let forbidden = Failure {
+                reached: Reached::Answer(403),
+                code: "AccessDenied".to_owned(),
+                message: "no".to_owned(),
+            };
+            let said = bucket("").said(forbidden, "a/b", actions).to_string();
+            assert!(said.contains(actions.0) && said.contains(actions.1), "{said}");
+            assert!(!said.contains(others.0) && !said.contains(others.1), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_named_as_it_is_configured() {
+        assert_eq!(bucket("").place(), "s3://proof");
+        assert_eq!(bucket("of/all").place(), "s3://proof/of/all");
     }
 }

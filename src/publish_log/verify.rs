@@ -11,7 +11,10 @@ use std::fmt;
 use hashbrown::HashSet;
 use serde::Serialize;
 
-use super::{Archive, ArchiveError, LineHash, Record, archive::Read};
+use super::{
+    Archive, ArchiveError, LineHash, Record,
+    archive::{Lines, Read},
+};
 
 /// What was found out about one chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,8 +25,11 @@ pub struct Report {
     pub segments: u64,
     /// Records in them, before the first thing that is wrong.
     pub records: u64,
-    /// The hash of the last line: whoever knows it later can tell whether the chain was rewritten since.
+    /// The hash of the last line: whoever knows it later can tell whether the chain was rewritten since. `None` if
+    /// anything is wrong.
     pub head: Option<String>,
+    /// Events that were published and that its worker had to leave out, as its footers say.
+    pub lost: u64,
     /// The last segment has no footer: its worker still writes, or ended without one.
     pub is_open: bool,
     /// Bytes of a line that was being written when its worker ended.
@@ -63,7 +69,7 @@ pub enum FlawKind {
     Inserted,
     /// Two lines changed places.
     Swapped,
-    /// A whole segment is missing.
+    /// A whole segment is missing, or all of them.
     SegmentRemoved,
     /// A segment of another chain, or of another place in this one.
     Foreign,
@@ -89,17 +95,9 @@ pub async fn verify(
     for segment in archive.segments(chain).await? {
         checker.segment(segment);
         let mut lines = archive.lines(chain, segment).await?;
-        while !checker.has_flaw() {
-            match lines.next(&mut line).await? {
-                Read::Line => {
-                    checker.line(&line).iter().for_each(&mut on_record);
-                    if let Some(head) = checker.head() {
-                        anchors.remove(&head);
-                    }
-                }
-                Read::Torn => checker.torn(line.len()),
-                Read::TooLong => checker.too_long(),
-                Read::End => break,
+        while read_line(&mut checker, &mut lines, &mut line, &mut on_record).await? {
+            if let Some(head) = checker.head() {
+                anchors.remove(&head);
             }
         }
         if checker.has_flaw() {
@@ -112,6 +110,26 @@ pub async fn verify(
         anchors.remove(&head);
     }
     Ok(report)
+}
+
+/// Whether there may be more to read in this segment.
+async fn read_line(
+    checker: &mut Checker,
+    lines: &mut Lines,
+    line: &mut Vec<u8>,
+    on_record: impl FnMut(&Record),
+) -> Result<bool, ArchiveError> {
+    match lines.next(line).await? {
+        Read::Line => checker.line(line).iter().for_each(on_record),
+        // A worker may be writing this line: what comes now is the rest of it, and no line.
+        Read::Torn => {
+            checker.torn(line.len());
+            return Ok(false);
+        }
+        Read::TooLong => checker.too_long(),
+        Read::End => return Ok(false),
+    }
+    Ok(!checker.has_flaw())
 }
 
 #[cfg(test)]

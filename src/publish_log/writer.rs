@@ -2,6 +2,8 @@
 //! log, and a closed gate while nothing can be written.
 
 use std::{
+    convert::Infallible,
+    future,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -25,6 +27,11 @@ use crate::{
 /// A line waits at most this long for others to be kept with it. (A shelf that takes whole segments makes it wait for
 /// the end of its segment.)
 const KEEP_AFTER: Duration = Duration::from_millis(200);
+/// The first segment of a shelf that takes whole ones ends after this long, so that a missing permission is found out
+/// while little is published.
+const FIRST_SEGMENT_TIME: Duration = Duration::from_secs(1);
+/// A shelf that has not answered for so long may never do.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// What the last try may take once the process has given up.
 const LAST_TRY: Duration = Duration::from_secs(1);
 
@@ -36,6 +43,8 @@ pub struct LogWriter {
     open: Option<Segment>,
     /// Records that came after giving up.
     too_late: u64,
+    /// Records that did not fit and that the chain knows of.
+    told_lost: u64,
     held: Arc<Held>,
     segment_time: Duration,
     segment_bytes: usize,
@@ -68,13 +77,14 @@ impl LogWriter {
         metrics: Arc<Metrics>,
     ) -> Self {
         let PublishLog { shelf, chain, segment_time, segment_bytes, clock } = log;
-        let (open, too_late) = (None, 0);
+        let (open, too_late, told_lost) = (None, 0, 0);
         Self {
             accepted,
             shelf,
             chain,
             open,
             too_late,
+            told_lost,
             held,
             segment_time,
             segment_bytes,
@@ -99,6 +109,11 @@ impl LogWriter {
         self.prepare(give_up).await?;
         loop {
             let due = self.open.as_ref().map(|open| self.due(open));
+            // A timer may be late by a millisecond, in which much can come.
+            if due.is_some_and(|due| due <= Instant::now()) {
+                self.keep(give_up).await?;
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.keep(give_up).await?,
@@ -117,14 +132,16 @@ impl LogWriter {
     /// Finds out whether anything can be written before anything is published.
     async fn prepare(&mut self, give_up: &CancellationToken) -> Result<(), GaveUp> {
         let mut intervals = intervals();
-        while let Err(error) = self.shelf.prepare().await {
+        loop {
+            let patience = Patience::new(&self.gate, &self.held, give_up, self.shelf.place());
+            let Err(error) = patience.wait_for(self.shelf.prepare()).await else { break };
             self.failed(&error);
             if give_up.is_cancelled() || (self.accepted.is_closed() && self.accepted.is_empty()) {
                 return Err(GaveUp);
             }
             pause(intervals.next_interval(), give_up).await;
         }
-        self.gate.open(&Cause::PublishLog);
+        self.works();
         Ok(())
     }
 
@@ -134,6 +151,8 @@ impl LogWriter {
         let open = self.open.get_or_insert_with(|| {
             let mut unkept = Vec::new();
             self.chain.begin(self.clock.now(), &mut unkept);
+            let is_trial = self.chain.segment() == 1 && !self.shelf.takes_parts();
+            let time = if is_trial { FIRST_SEGMENT_TIME.min(self.segment_time) } else { self.segment_time };
             Segment {
                 kept: 0,
                 unkept,
@@ -141,7 +160,7 @@ impl LogWriter {
                 unkept_held: 0,
                 records: 0,
                 keep_at: now + KEEP_AFTER,
-                end_at: now + self.segment_time,
+                end_at: now + time,
                 has_ended: false,
             }
         });
@@ -168,6 +187,9 @@ impl LogWriter {
         let Some(open) = &mut self.open else { return Ok(()) };
         let head = (open.end_at <= Instant::now()).then(|| {
             open.has_ended = true;
+            let lost = self.held.overflowed.load(Ordering::Relaxed);
+            self.chain.lose(lost - self.told_lost);
+            self.told_lost = lost;
             self.chain.end(open.records, self.clock.now(), &mut open.unkept)
         });
         self.keep_for_sure(give_up).await?;
@@ -183,6 +205,7 @@ impl LogWriter {
                 "a segment of the publish log is whole");
             self.open = None;
         }
+        self.works();
         Ok(())
     }
 
@@ -198,21 +221,9 @@ impl LogWriter {
                 bytes: &open.unkept,
                 is_last: open.has_ended,
             };
-            let last_try_is_over = async {
-                give_up.cancelled().await;
-                sleep(LAST_TRY).await;
-            };
-            let kept = tokio::select! {
-                kept = self.shelf.keep(part) => kept,
-                () = last_try_is_over => Err(CallError::transient("timeout", "no answer in time")),
-            };
-            match kept {
-                Ok(()) => {
-                    self.gate.open(&Cause::PublishLog);
-                    return Ok(());
-                }
-                Err(error) => self.failed(&error),
-            }
+            let patience = Patience::new(&self.gate, &self.held, give_up, self.shelf.place());
+            let Err(error) = patience.wait_for(self.shelf.keep(part)).await else { return Ok(()) };
+            self.failed(&error);
             if give_up.is_cancelled() {
                 return Err(GaveUp);
             }
@@ -220,10 +231,61 @@ impl LogWriter {
         }
     }
 
+    /// Opens the gate, unless more waits than may wait before an open one: then the next success does.
+    fn works(&self) {
+        if !self.held.is_crowded() {
+            self.gate.open(&Cause::PublishLog);
+        }
+    }
+
     /// Once is enough: a shelf tries by itself what trying may cure, and a gate that was closed in vain opens soon.
     fn failed(&self, error: &CallError) {
         warn!(code = error.code(), %error, "could not write the publish log, will try again");
         self.gate.close(Cause::PublishLog, error.to_string());
+    }
+}
+
+/// How long an answer of the shelf is waited for: as long as it takes, but soon with a closed gate.
+struct Patience<'a> {
+    gate: &'a Gate,
+    held: &'a Held,
+    give_up: &'a CancellationToken,
+    place: String,
+}
+
+impl<'a> Patience<'a> {
+    fn new(gate: &'a Gate, held: &'a Held, give_up: &'a CancellationToken, place: String) -> Self {
+        Self { gate, held, give_up, place }
+    }
+
+    /// The answer, or a failure when the process has given up.
+    async fn wait_for(&self, answer: impl Future<Output = Result<(), CallError>>) -> Result<(), CallError> {
+        let last_try_is_over = async {
+            self.give_up.cancelled().await;
+            sleep(LAST_TRY).await;
+        };
+        tokio::select! {
+            answer = answer => answer,
+            () = last_try_is_over => Err(CallError::transient("timeout", "no answer in time")),
+            never = self.close_meanwhile() => match never {},
+        }
+    }
+
+    async fn close_meanwhile(&self) -> Infallible {
+        let close = |why: String| {
+            warn!(why, "the publish log waits");
+            self.gate.close(Cause::PublishLog, why);
+        };
+        let stalled = async {
+            sleep(ANSWERS_WITHIN).await;
+            close(format!("no answer for {} s from {}", ANSWERS_WITHIN.as_secs(), self.place));
+        };
+        let crowded = async {
+            self.held.crowded().await;
+            close(format!("half of the records that fit in memory wait for {}", self.place));
+        };
+        tokio::join!(stalled, crowded);
+        future::pending().await
     }
 }
 

@@ -86,6 +86,12 @@ pub enum QueryError {
         /// Why.
         message: String,
     },
+    /// The query has a result that cannot be read.
+    #[error("query {id} has a row without a UID or a count")]
+    Unreadable {
+        /// Its id.
+        id: String,
+    },
     /// It took too long.
     #[error("query {id} was not done after {} minutes", QUERY_TIME_MAX.as_secs() / 60)]
     TooSlow {
@@ -148,7 +154,8 @@ impl LakeRows {
             let answer = answer.map_err(|error| said("GetQueryResults", failure(&error)))?;
             match answer.query_status() {
                 Some(QueryStatus::Finished) => {
-                    let rows = answer.query_result_rows().iter().filter_map(|row| read(row)).collect();
+                    let rows: Option<_> = answer.query_result_rows().iter().map(|row| read(row)).collect();
+                    let rows = rows.ok_or_else(|| QueryError::Unreadable { id: query.id.clone() })?;
                     return Ok((rows, answer.next_token.filter(|token| !token.is_empty())));
                 }
                 Some(QueryStatus::Queued | QueryStatus::Running) | None => {}
@@ -174,7 +181,11 @@ impl Rows for LakeRows {
             self.query = Some(self.start(&statement).await?);
         }
         let Some(query) = &self.query else { return Ok(None) };
-        let (rows, next_token) = self.page(query).await?;
+        let answered = self.page(query).await;
+        if let Err(QueryError::Ended { .. }) = &answered {
+            self.query = None;
+        }
+        let (rows, next_token) = answered?;
         self.query = match (next_token, self.query.take()) {
             (Some(token), Some(query)) => Some(Query { next_token: Some(token), ..query }),
             _ => None,

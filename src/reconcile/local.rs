@@ -39,7 +39,7 @@ impl Rows for LocalRows {
         self.has_ended = page.next.is_none();
         let channel = self.channel_arn.as_deref();
         let is_asked_for = |event: &&LakeEvent| channel.is_none_or(|arn| arn == event.metadata.channel_arn);
-        Ok(Some(page.events.iter().filter(is_asked_for).filter_map(row).collect()))
+        Ok(Some(page.events.iter().filter(is_asked_for).map(row).collect::<Result<_, _>>()?))
     }
 }
 
@@ -50,8 +50,8 @@ struct Named<'a> {
 }
 
 /// The lake checked every row before it stored it: each has a `UID`.
-fn row(event: &LakeEvent) -> Option<Row> {
-    let named: Named<'_> = serde_json::from_str(event.event_data.get()).ok()?;
+fn row(event: &LakeEvent) -> Result<Row, RowsError> {
+    let named: Named<'_> = serde_json::from_str(event.event_data.get()).map_err(|_| RowsError::Unreadable)?;
     let ingested = OffsetDateTime::parse(&event.metadata.ingestion_time, &Rfc3339).ok();
-    Some(Row { uid: named.uid.into_owned(), copies: 1, ingested })
+    Ok(Row { uid: named.uid.into_owned(), copies: 1, ingested })
 }

@@ -232,6 +232,72 @@ async fn a_log_that_is_not_intact_is_not_compared_beyond_its_flaw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_compare_is_said_and_is_not_success() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // What a disk has anyway is no chain.
+    fs::create_dir(folder.path().join("lost+found")).expect("a new folder");
+    let scripted = Scripted::start(patient).await;
+    let ran = reconcile(folder.path(), scripted.url(), &[]).await;
+    assert!(ran.code == 3 && ran.err.contains("there is no publish log here"), "{}{}", ran.out, ran.err);
+    let place = folder.path().to_str().expect("text");
+    let verified = run(&["verify", place], &[]).await;
+    assert!(verified.code == 3 && verified.out.contains("0 chains"), "{}", verified.out);
+
+    write_log(folder.path());
+    let ran = reconcile(folder.path(), scripted.url(), &["--destination", "typo"]).await;
+    assert!(ran.code == 3 && ran.err.contains("no record of the log is in the window"), "{}", ran.err);
+    let verified = run(&["verify", place], &[]).await;
+    assert!(verified.code == 0 && verified.err.contains("compare the last head"), "{}", verified.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_without_segments_is_not_intact_and_an_end_without_its_head_is_noted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_log(folder.path());
+    let place = folder.path().to_str().expect("text");
+    let chain = |ran: &Ran, nth: usize| ran.json()["chains"][nth].clone();
+    let ran = run(&["verify", place, "--json"], &[]).await;
+    let head = chain(&ran, 0)["head"].as_str().expect("a hash").to_owned();
+    assert_eq!(ran.json()["ends_without_head"], json!([]));
+
+    // Another chain, whole, which nobody vouches for.
+    let (name, copy) = (chain(&ran, 0)["chain"].clone(), "20270101T000000000Z-w");
+    let name = name.as_str().expect("text");
+    fs::create_dir(folder.path().join(copy)).expect("a new folder");
+    let ran = run(&["verify", place, "--json"], &[]).await;
+    assert_eq!((ran.code, &chain(&ran, 1)["flaw"]["kind"]), (3, &"segment_removed".into()), "{}", ran.out);
+    let text = fs::read_to_string(folder.path().join(name).join("00000001.jsonl")).expect("a segment");
+    let header = text.lines().next().expect("a header").replace(name, copy) + "\n";
+    fs::write(folder.path().join(copy).join("00000001.jsonl"), header).expect("a new file");
+    let ran = run(&["verify", place, "--json", "--head", &head], &[]).await;
+    assert_eq!((ran.code, &ran.json()["ends_without_head"]), (0, &json!([copy])), "{}", ran.out);
+    let ran = run(&["verify", place, "--head", &head], &[]).await;
+    assert!(ran.err.contains("1 chain ends with none of the given heads"), "{}", ran.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_ends_the_comparison_and_the_query() {
+    fn odd(call: &Call) -> Answer {
+        match call.action.as_str() {
+            "StartQuery" => started(),
+            "CancelQuery" => (200, json!({ "QueryId": QUERY, "QueryStatus": "CANCELLED" })),
+            _ => {
+                let mut answer = page(&[("uid-0", 1)], Some("token"));
+                answer.1["QueryResultRows"][0][1] = json!({ "copies": "many" });
+                answer
+            }
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    write_log(folder.path());
+    let scripted = Scripted::start(odd).await;
+    let ran = reconcile(folder.path(), scripted.url(), &[]).await;
+    assert!(ran.code == 1 && ran.err.contains("a row without a UID or a count"), "{}{}", ran.out, ran.err);
+    assert_eq!(scripted.calls("CancelQuery").len(), 1);
+    assert_as_modelled(&scripted, odd).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn interrupted_it_cancels_the_query_that_runs() {
     fn endless(call: &Call) -> Answer {
         match call.action.as_str() {

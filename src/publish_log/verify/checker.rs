@@ -64,6 +64,7 @@ pub struct Checker {
     /// Passed, and vouched for once the next line carries its hash.
     unvouched: Option<Record>,
     has_footer: bool,
+    lost: u64,
     torn_bytes: usize,
     odd: Option<(Seen, Oddity)>,
     flaw: Option<Flaw>,
@@ -85,6 +86,7 @@ impl Checker {
             passed: VecDeque::new(),
             unvouched: None,
             has_footer: true,
+            lost: 0,
             torn_bytes: 0,
             odd: None,
             flaw: None,
@@ -172,13 +174,18 @@ impl Checker {
     /// There is nothing more. Returns what was found out, and the last record.
     pub fn finish(mut self) -> (Report, Option<Record>) {
         self.judge(None);
-        let head = self.passed.back().map(|(hash, _)| hash.to_string());
+        if self.segments == 0 {
+            let what = "there is no segment: all were removed, or the worker ended before it wrote the first";
+            self.say(Place { segment: 1, line: 1 }.flaw(FlawKind::SegmentRemoved, what));
+        }
+        let head = self.last_hash().filter(|_| self.flaw.is_none()).map(|hash| hash.to_string());
         let last = if self.flaw.is_none() { self.unvouched.take() } else { None };
         let report = Report {
             records: self.intact.unwrap_or(self.records),
             chain: self.chain,
             segments: self.segments,
             head,
+            lost: self.lost,
             is_open: self.flaw.is_none() && !self.has_footer,
             torn_bytes: self.torn_bytes,
             flaw: self.flaw,
@@ -262,7 +269,10 @@ impl Checker {
                 self.records_in_segment += 1;
                 self.unvouched = Some(record);
             }
-            Some(Line::Footer(_)) => self.has_footer = true,
+            Some(Line::Footer(footer)) => {
+                self.has_footer = true;
+                self.lost = self.lost.saturating_add(footer.lost);
+            }
             Some(Line::Header(_)) | None => {}
         }
         vouched
@@ -338,7 +348,9 @@ impl Checker {
         match missing {
             0 => None,
             1 => Some(format!("record {} was", self.records + 1)),
-            _ => Some(format!("records {} to {} were", self.records + 1, self.records + missing)),
+            _ => {
+                Some(format!("records {} to {} were", self.records + 1, self.records.saturating_add(missing)))
+            }
         }
     }
 }

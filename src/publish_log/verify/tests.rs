@@ -1,9 +1,16 @@
-use std::time::{Duration, UNIX_EPOCH};
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, UNIX_EPOCH},
+};
 
 use proptest::prelude::*;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::*;
-use crate::publish_log::{Accepted, Chain, Line, folder::file_name};
+use crate::publish_log::{Accepted, Chain, Footer, Line, folder::file_name};
 
 /// Lines of the chain's segments.
 type Segments = Vec<Vec<Vec<u8>>>;
@@ -93,6 +100,61 @@ fn forged(number: u64, before: &[u8]) -> Vec<u8> {
     Line::Record(record).write(&mut out);
     out.pop();
     out
+}
+
+/// A file whose worker writes the rest of a line while it is read: its end is reached, and then there is more.
+struct Growing(VecDeque<Vec<u8>>);
+
+impl AsyncRead for Growing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buffer.put_slice(&self.0.pop_front().unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_completed_while_it_is_read_is_no_flaw() {
+    let (name, open) = segments_of(WORKER, true);
+    let bytes: Vec<u8> = open[0][..6].iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
+    let (written, rest) = bytes.split_at(bytes.len() - 50);
+    // Nothing read is the end of what there is for now.
+    let growing = Growing([written.to_vec(), Vec::new(), rest.to_vec()].into());
+    let (mut lines, mut line) = (Lines::new(growing, "growing".into()), Vec::new());
+    let (mut checker, mut records) = (Checker::new(&name), 0);
+    checker.segment(1);
+    while read_line(&mut checker, &mut lines, &mut line, |_| records += 1).await.unwrap() {}
+    let (report, last) = checker.finish();
+    assert_eq!((report.flaw, report.is_open, report.records), (None, true, 4));
+    assert!(report.torn_bytes > 0 && last.is_some() && records == 3);
+}
+
+#[test]
+fn a_chain_without_segments_is_not_intact_and_has_no_head() {
+    let (report, _) = check(&Vec::new());
+    assert_eq!((report.flaw.unwrap().kind, report.head), (FlawKind::SegmentRemoved, None));
+}
+
+#[test]
+fn a_chain_with_a_flaw_has_no_head() {
+    let mut changed = segments();
+    changed[1][3] = b"rubbish".to_vec();
+    assert_eq!(check(&changed).0.head, None);
+}
+
+#[test]
+fn a_count_that_no_log_can_have_is_named_as_any_other() {
+    let mut absurd = segments();
+    absurd[2].truncate(6);
+    let footer =
+        Footer { records: u64::MAX, lost: u64::MAX, ended: String::new(), previous: LineHash::of(b"") };
+    let mut bytes = Vec::new();
+    Line::Footer(footer).write(&mut bytes);
+    absurd[2].push(bytes.strip_suffix(b"\n").unwrap().to_vec());
+    assert_eq!(flaw(&absurd).2, FlawKind::Removed);
 }
 
 #[test]

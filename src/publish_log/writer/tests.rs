@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::*;
 use crate::publish_log::{
@@ -21,8 +21,11 @@ use crate::publish_log::{
 struct Wood {
     segments: Mutex<BTreeMap<u64, Vec<u8>>>,
     is_broken: AtomicBool,
+    /// It answers nothing until this changes.
+    hangs: watch::Sender<bool>,
     /// Every so many parts are written by half, and then fail.
     half_every: AtomicUsize,
+    calls: AtomicUsize,
     parts: AtomicUsize,
     takes_parts: bool,
 }
@@ -32,7 +35,12 @@ struct Double(Arc<Wood>);
 #[async_trait]
 impl Shelf for Double {
     async fn prepare(&mut self) -> Result<(), CallError> {
+        self.0.hangs.subscribe().wait_for(|hangs| !hangs).await.unwrap();
         self.answer()
+    }
+
+    fn place(&self) -> String {
+        "the wood".to_owned()
     }
 
     fn takes_parts(&self) -> bool {
@@ -40,6 +48,8 @@ impl Shelf for Double {
     }
 
     async fn keep(&mut self, part: Part<'_>) -> Result<(), CallError> {
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        self.0.hangs.subscribe().wait_for(|hangs| !hangs).await.unwrap();
         self.answer()?;
         let nth = self.0.parts.fetch_add(1, Ordering::Relaxed) + 1;
         let every = self.0.half_every.load(Ordering::Relaxed);
@@ -179,12 +189,97 @@ async fn a_folder_has_each_line_within_a_second_and_the_segment_ends_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_shelf_for_whole_segments_gets_each_once_and_whole() {
     let (to_log, bench) = Bench::start(wood(false));
+    tell(&to_log, 1);
+    // The first one soon, because nothing else tells whether the place can be written to.
+    sleep(Duration::from_millis(1_100)).await;
+    assert_eq!((bench.wood.parts.load(Ordering::Relaxed), bench.number("unwritten")), (1, 0));
     tell(&to_log, 2);
     sleep(Duration::from_secs(59)).await;
-    assert_eq!((bench.wood.parts.load(Ordering::Relaxed), bench.number("unwritten")), (0, 2));
+    assert_eq!((bench.wood.parts.load(Ordering::Relaxed), bench.number("unwritten")), (1, 2));
     sleep(Duration::from_secs(2)).await;
-    assert_eq!((bench.wood.parts.load(Ordering::Relaxed), bench.number("unwritten")), (1, 0));
-    assert_eq!((bench.verified().records, bench.verified().is_open), (2, false));
+    assert_eq!((bench.wood.parts.load(Ordering::Relaxed), bench.number("unwritten")), (2, 0));
+    assert_eq!((bench.verified().records, bench.verified().is_open), (3, false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shelf_that_does_not_answer_closes_the_gate_after_five_seconds_and_its_answer_opens_it() {
+    for takes_parts in [true, false] {
+        let (to_log, mut bench) = Bench::start(wood(takes_parts));
+        sleep(Duration::from_secs(1)).await;
+        assert!(!bench.is_closed());
+        bench.wood.hangs.send_replace(true);
+        tell(&to_log, 10);
+        sleep(Duration::from_secs(4)).await;
+        assert!(!bench.is_closed(), "a slow answer is no failure");
+        sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(bench.gate.causes()[&Cause::PublishLog], "no answer for 5 s from the wood");
+        sleep(Duration::from_mins(3)).await;
+        assert!(bench.is_closed());
+        bench.wood.hangs.send_replace(false);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!bench.is_closed());
+        // The footer was overdue by then and went after it.
+        let calls = if takes_parts { 2 } else { 1 };
+        assert_eq!(bench.wood.calls.load(Ordering::Relaxed), calls, "the same call was waited for");
+        drop(to_log);
+        bench.ended().await;
+        assert_eq!((bench.verified().records, bench.number("lost_total")), (10, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_in_before_the_place_has_answered() {
+    let silent = wood(true);
+    silent.hangs.send_replace(true);
+    let (to_log, bench) = Bench::start(silent);
+    assert!(bench.is_closed(), "before the writer runs at all");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.gate.causes()[&Cause::PublishLog], "no answer for 5 s from the wood");
+    bench.wood.hangs.send_replace(false);
+    sleep(Duration::from_millis(1)).await;
+    assert!(!bench.is_closed());
+    drop(to_log);
+}
+
+/// Records that fit in memory, about.
+const FITTING: usize = (super::super::HELD_BYTES_MAX + 2 * SEGMENT_BYTES) / 530;
+
+#[tokio::test(start_paused = true)]
+async fn the_gate_closes_when_half_of_what_may_be_held_is_and_opens_when_it_is_written() {
+    let (to_log, mut bench) = Bench::start(wood(true));
+    sleep(Duration::from_secs(1)).await;
+    bench.wood.hangs.send_replace(true);
+    tell(&to_log, FITTING * 2 / 5);
+    sleep(Duration::from_secs(1)).await;
+    assert!(!bench.is_closed());
+    tell(&to_log, FITTING / 5);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(
+        bench.gate.causes()[&Cause::PublishLog],
+        "half of the records that fit in memory wait for the wood"
+    );
+    bench.wood.hangs.send_replace(false);
+    sleep(Duration::from_secs(10)).await;
+    assert!(!bench.is_closed());
+    drop(to_log);
+    bench.ended().await;
+    assert_eq!(bench.number("lost_total"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_did_not_fit_is_said_by_the_next_footer_and_by_no_other() {
+    let (to_log, mut bench) = Bench::start(wood(true));
+    bench.wood.hangs.send_replace(true);
+    tell(&to_log, FITTING * 2);
+    let lost = bench.number("lost_total");
+    assert!(lost > 0);
+    bench.wood.hangs.send_replace(false);
+    sleep(Duration::from_mins(2)).await;
+    tell(&to_log, 1);
+    drop(to_log);
+    bench.ended().await;
+    let report = bench.verified();
+    assert_eq!((report.records + report.lost, report.lost), (FITTING as u64 * 2 + 1, lost));
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,7 +288,7 @@ async fn nobody_who_publishes_nothing_writes_anything() {
     sleep(Duration::from_mins(10)).await;
     drop(to_log);
     bench.ended().await;
-    assert_eq!(bench.verified().segments, 0);
+    assert!(bench.wood.segments.lock().unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,6 +322,19 @@ async fn a_place_that_cannot_be_written_to_is_found_out_before_anything_is_publi
     sleep(Duration::from_secs(10)).await;
     assert!(!bench.is_closed());
     drop(to_log);
+}
+
+/// With the real clock: timers are late by up to a millisecond, in which much can come.
+#[tokio::test]
+async fn a_segment_ends_at_its_size_also_when_everything_comes_at_once() {
+    let (to_log, mut bench) = Bench::start(wood(true));
+    tell(&to_log, 2_000);
+    drop(to_log);
+    bench.ended().await;
+    assert_eq!(bench.verified().records, 2_000);
+    let segments = bench.wood.segments.lock().unwrap();
+    let longest = segments.values().map(Vec::len).max().unwrap();
+    assert!(longest < SEGMENT_BYTES + 1_024, "{longest} bytes in one of {} segments", segments.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,11 +381,10 @@ async fn a_writer_that_is_dropped_counts_what_it_held() {
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded_while_nothing_can_be_written() {
     let (to_log, mut bench) = Bench::start(Wood { is_broken: true.into(), ..wood(true) });
-    let fitting = (super::super::HELD_BYTES_MAX + 2 * SEGMENT_BYTES) / 530;
-    tell(&to_log, fitting * 2);
+    tell(&to_log, FITTING * 2);
     let (unwritten, lost) = (bench.number("unwritten"), bench.number("lost_total"));
-    assert_eq!(unwritten + lost, fitting as u64 * 2);
-    assert!(unwritten.abs_diff(fitting as u64) < fitting as u64 / 10, "{unwritten} of {fitting}");
+    assert_eq!(unwritten + lost, FITTING as u64 * 2);
+    assert!(unwritten.abs_diff(FITTING as u64) < FITTING as u64 / 10, "{unwritten} of {FITTING}");
     bench.wood.is_broken.store(false, Ordering::Relaxed);
     sleep(Duration::from_secs(10)).await;
     drop(to_log);

@@ -118,6 +118,10 @@ impl Shelf for World {
         Ok(())
     }
 
+    fn place(&self) -> String {
+        "memory".to_owned()
+    }
+
     fn takes_parts(&self) -> bool {
         false
     }
