@@ -232,11 +232,9 @@ pub struct LedgerSize {
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// Claims each key for `lease`. One answer for each, in the same order; two claims of one key in one call are
-    /// answered as if one had come after the other.
-    ///
-    /// # Errors
-    /// It is not known what is claimed. The caller asks again under the same tokens, which win what they have won.
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError>;
+    /// answered as if one had come after the other. After an error it is not known whether that one is claimed; the
+    /// caller asks again under the same token, which wins what it has won.
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>>;
 
     /// Ends claims of settled events, for the length of the dedupe window. One result for each, in the same order;
     /// a claim that is not ours any more is left alone. After an error the outcome is unknown and the same commit may

@@ -65,11 +65,11 @@ impl MemoryLedger {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
         let keys: Vec<_> = wishes.iter().map(|wish| half_of_key(&wish.key)).collect();
         let mut events = self.lock();
         let now = Instant::now();
-        Ok(wishes.iter().zip(keys).map(|(wish, key)| events.claim(key, wish, now, lease)).collect())
+        wishes.iter().zip(keys).map(|(wish, key)| Ok(events.claim(key, wish, now, lease))).collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {

@@ -96,7 +96,7 @@ impl ValkeyLedger {
 
 #[async_trait]
 impl Ledger for ValkeyLedger {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
         let keys: Vec<_> = wishes.iter().map(|wish| self.key(&wish.key)).collect();
         let [now, until, grace] = self.times(lease).map(|time| time.to_string());
         let each = |command: &mut Cmd, at: usize| {
@@ -161,6 +161,7 @@ fn read_claim(answer: Value) -> Result<Claim, CallError> {
     match answer.split_first() {
         Some((b'w', [])) => Ok(Claim::Won),
         Some((b'd', [])) => Ok(Claim::AlreadyDeadLettered),
+        Some((b'x', [])) => Err(failure::foreign_key()),
         Some((b'p', hash)) => {
             let content_hash = ContentHash(hash.try_into().map_err(|_| unreadable())?);
             Ok(Claim::AlreadyPublished { content_hash })
@@ -177,6 +178,7 @@ fn read_yes_or_no(answer: Value) -> Result<bool, CallError> {
     match read::<i64>(answer)? {
         0 => Ok(false),
         1 => Ok(true),
+        -1 => Err(failure::foreign_key()),
         _ => Err(unreadable()),
     }
 }

@@ -21,24 +21,28 @@ async fn what_was_published_is_known_without_asking_for_a_while() {
     let ledger = CachedLedger::new(behind.clone(), CACHE_TIME, ENTRIES_MAX);
     for (id, state) in [("ours", published()), ("dead", dead_lettered())] {
         let wish = wish(id, 1, 1);
-        assert_eq!(ledger.claim(std::slice::from_ref(&wish), LEASE).await, Ok(vec![Claim::Won]));
+        assert_eq!(ledger.claim_all(std::slice::from_ref(&wish), LEASE).await, Ok(vec![Claim::Won]));
         let committed = Committed { claim: claimed(&wish), state };
         assert_eq!(ledger.commit(&[committed]).await, [Ok(Commit::Recorded)]);
     }
     let theirs = wish("theirs", 2, 1);
-    assert_eq!(behind.claim(std::slice::from_ref(&theirs), LEASE).await, Ok(vec![Claim::Won]));
+    assert_eq!(behind.claim_all(std::slice::from_ref(&theirs), LEASE).await, Ok(vec![Claim::Won]));
     behind.commit(&[Committed { claim: claimed(&theirs), state: published() }]).await;
     let known = Claim::AlreadyPublished { content_hash: hash(1) };
-    assert_eq!(ledger.claim(&[wish("theirs", 3, 1)], LEASE).await, Ok(vec![known]), "asked, and remembered");
+    assert_eq!(
+        ledger.claim_all(&[wish("theirs", 3, 1)], LEASE).await,
+        Ok(vec![known]),
+        "asked, and remembered"
+    );
 
     for id in ["ours", "theirs", "dead"] {
         assert_eq!(behind.forget(&key(id)).await, Ok(true));
     }
     let wishes = [wish("ours", 4, 1), wish("new", 4, 1), wish("theirs", 4, 9), wish("dead", 4, 1)];
-    let answers = ledger.claim(&wishes, LEASE).await;
+    let answers = ledger.claim_all(&wishes, LEASE).await;
     assert_eq!(answers, Ok(vec![known, Claim::Won, known, Claim::Won]), "a dead letter is not remembered");
     tokio::time::advance(CACHE_TIME + Duration::from_secs(1)).await;
-    assert_eq!(ledger.claim(&[wish("ours", 5, 1)], LEASE).await, Ok(vec![Claim::Won]));
+    assert_eq!(ledger.claim_all(&[wish("ours", 5, 1)], LEASE).await, Ok(vec![Claim::Won]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -90,7 +90,7 @@ fn commits(wishes: &[Claiming]) -> Vec<Committed> {
 }
 
 async fn claim(ledger: &DynamoDbLedger, wishes: &[Claiming]) -> Vec<Claim> {
-    ledger.claim(wishes, LEASE).await.expect("claimed")
+    ledger.claim_all(wishes, LEASE).await.expect("claimed")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +179,7 @@ async fn what_stays_throttled_fails_alone_and_says_so() {
     };
     let (throttled, _proxy, _server) = behind(Duration::ZERO, fate).await;
     let wishes = wishes(20);
-    let failed = throttled.claim(&wishes, LEASE).await.expect_err("the last is throttled");
+    let failed = throttled.claim_all(&wishes, LEASE).await.expect_err("the last is throttled");
     assert!(failed.is_transient() && failed.code() == "ThrottlingError", "{failed:?}");
     // All but one were claimed nevertheless, and may be committed.
     let results = throttled.commit(&commits(&wishes)).await;
@@ -204,7 +204,7 @@ async fn a_server_s_errors_have_the_right_class() {
         let server = Scripted::start(move |_| (400, answer.clone())).await;
         let aws = dynamodb::aws_at(server.url());
         let ledger = DynamoDbLedger::new(&aws, TABLE, shared(&namespace(), &Arc::default()));
-        let failed = ledger.claim(&wishes(3), LEASE).await.expect_err(code);
+        let failed = ledger.claim_all(&wishes(3), LEASE).await.expect_err(code);
         assert_eq!(failed.is_transient(), is_transient, "{failed:?}");
         assert!(failed.code().ends_with(code) && failed.to_string().contains(cure), "{failed:?}");
         let looked = ledger.find(&key("a")).await.expect_err(code);
@@ -218,7 +218,7 @@ async fn a_short_answer_answers_nothing() {
     let server = Scripted::start(|_| (200, json!({"Responses": [{"TableName": TABLE}]}))).await;
     let aws = dynamodb::aws_at(server.url());
     let ledger = DynamoDbLedger::new(&aws, TABLE, shared(&namespace(), &Arc::default()));
-    let failed = ledger.claim(&wishes(3), LEASE).await.expect_err("two are not mentioned");
+    let failed = ledger.claim_all(&wishes(3), LEASE).await.expect_err("two are not mentioned");
     assert!(failed.is_transient(), "{failed:?}");
     // Which of them is mentioned, nobody knows.
     let results = ledger.commit(&commits(&wishes(3))).await;
@@ -229,7 +229,7 @@ async fn a_short_answer_answers_nothing() {
 async fn a_claim_that_comes_late_is_no_claim() {
     let (ledger, _proxy, _server) = behind(Duration::from_millis(150), |_| Fate::Pass).await;
     let failed =
-        ledger.claim(&wishes(3), Duration::from_millis(400)).await.expect_err("little is left of it");
+        ledger.claim_all(&wishes(3), Duration::from_millis(400)).await.expect_err("little is left of it");
     assert!(failed.is_transient() && failed.code() == "timeout", "{failed:?}");
     assert_eq!(claim(&ledger, &wishes(3)).await, [Claim::Won; 3], "in time");
 }
@@ -245,7 +245,7 @@ async fn an_item_that_no_ledger_wrote_is_ours_to_cure() {
     let foreign = AttributeValue::S("of another program".to_owned());
     let put = client.put_item().table_name(TABLE).item("key", items[0]["key"].clone()).item("claim", foreign);
     put.send().await.expect("put");
-    let failed = ledger.claim(&wishes(1), LEASE).await.expect_err("unreadable");
+    let failed = ledger.claim_all(&wishes(1), LEASE).await.expect_err("unreadable");
     assert!(!failed.is_transient() && failed.code() == "foreign_item", "{failed:?}");
     assert!(!failed.to_string().contains("another program"), "{failed:?}");
     assert_eq!(ledger.forget(&wishes(1)[0].key).await, Ok(true));
@@ -265,7 +265,7 @@ async fn a_missing_table_and_a_wrong_key_are_told_with_their_cure() {
         [("no-such-table", "the table no-such-table exists"), ("wrong-key", "partition key `key`")]
     {
         let ledger = DynamoDbLedger::new(&server.aws(), table, shared(&namespace(), &Arc::default()));
-        let failed = ledger.claim(&wishes(1), LEASE).await.expect_err(table);
+        let failed = ledger.claim_all(&wishes(1), LEASE).await.expect_err(table);
         assert!(!failed.is_transient() && failed.to_string().contains(cure), "{table}: {failed:?}");
         let failed = ledger.commit(&commits(&wishes(1))).await.remove(0).expect_err(table);
         assert!(!failed.is_transient() && failed.to_string().contains(cure), "{table}: {failed:?}");
@@ -394,7 +394,7 @@ async fn a_server_that_is_killed_and_started_again_forgets_no_claim() {
             for ids in ids.chunks(ROUND) {
                 let wishes: Vec<_> = ids.iter().map(|id| wish(id, owner, 1)).collect();
                 let answers = loop {
-                    match ledger.claim(&wishes, LEASE).await {
+                    match ledger.claim_all(&wishes, LEASE).await {
                         Ok(answers) => break answers,
                         Err(error) => assert!(error.is_transient(), "{error:?}"),
                     }
