@@ -125,40 +125,4 @@ impl fmt::Debug for OpenClaim {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{dedupe::Key, dedupe::memory::MemoryLedger, event::ContentHash, receive::Deadline};
-
-    #[tokio::test(start_paused = true)]
-    async fn a_claim_that_is_kept_alive_has_always_half_its_lease_left() {
-        let lease = Duration::from_secs(10);
-        let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new(Duration::from_hours(1), 10));
-        let wish = Claiming {
-            key: Key { destination: "lake".into(), id: "a".into(), conflict: None },
-            token: Token::source()(),
-            content_hash: ContentHash([0; 32]),
-            is_redriven: false,
-        };
-        assert_eq!(ledger.claim(std::slice::from_ref(&wish), lease).await, [Ok(Claim::Won)]);
-        let claimed = Claimed {
-            key: wish.key,
-            token: wish.token,
-            content_hash: wish.content_hash,
-            is_redriven: false,
-            lease: Deadline::new(Instant::now() + lease),
-        };
-        let open = Arc::new(OpenClaims::default());
-        let claim = open.add(claimed);
-        let watch = async {
-            for _ in 0..600 {
-                sleep(Duration::from_millis(100)).await;
-                let left = claim.claimed().lease.at() - Instant::now();
-                assert!(left >= lease / 2, "{left:?}");
-            }
-        };
-        tokio::select! {
-            () = open.keep_alive(&ledger, lease) => {}
-            () = watch => {}
-        }
-    }
-}
+mod tests;

@@ -276,3 +276,6 @@ impl Dedupe {
         Candidate { event, conflict: Some(came), ..candidate }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,6 +104,7 @@ impl Calls {
                             open.extend(is_open.then_some(at));
                             if answer.is_ok() {
                                 in_vain = 0;
+                                waits.reset();
                             }
                             answers[at] = Some(answer);
                         }

@@ -24,7 +24,9 @@ use tributary::{
     failure::CallError,
 };
 
-use super::{Bench, LEASE, Time, WINDOW, claimed, dead_lettered, hash, key, ledgers, published, wish};
+use super::{
+    Bench, ClaimAll, LEASE, Time, WINDOW, claimed, dead_lettered, hash, key, ledgers, published, wish,
+};
 use crate::support::{
     dynamodb::{self, DynamoDb},
     dynamodb_proxy::{Fate, Proxy},
@@ -172,16 +174,18 @@ async fn throttled_statements_are_tried_again_by_themselves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_throttled_fails_alone_and_says_so() {
-    // Five tries of the claims, five of the commits.
-    let fate = |nth| match nth % 5 {
+    // One try of which all but one succeed and five in vain: of the claims, then of the commits.
+    let fate = |nth| match nth % 6 {
         0 => Fate::FailEvery(19, "ThrottlingError"),
         _ => Fate::FailAll("ThrottlingError"),
     };
     let (throttled, _proxy, _server) = behind(Duration::ZERO, fate).await;
     let wishes = wishes(20);
-    let failed = throttled.claim_all(&wishes, LEASE).await.expect_err("the last is throttled");
+    let answers = throttled.claim(&wishes, LEASE).await;
+    let won = answers.iter().filter(|answer| **answer == Ok(Claim::Won)).count();
+    let failed = answers.into_iter().find_map(Result::err).expect("the last is throttled");
     assert!(failed.is_transient() && failed.code() == "ThrottlingError", "{failed:?}");
-    // All but one were claimed nevertheless, and may be committed.
+    assert_eq!(won, 19, "the others are answered");
     let results = throttled.commit(&commits(&wishes)).await;
     let recorded = results.iter().filter(|result| **result == Ok(Commit::Recorded)).count();
     assert_eq!(recorded, 19, "{results:?}");
@@ -235,6 +239,30 @@ async fn a_claim_that_comes_late_is_no_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_some_succeed_the_others_are_not_given_up() {
+    // All but the first of each request fail, more often in a row than is tried in vain.
+    let (ledger, proxy, _server) = behind(Duration::ZERO, |_| Fate::FailEvery(1, "ThrottlingError")).await;
+    assert_eq!(claim(&ledger, &wishes(7)).await, [Claim::Won; 7]);
+    assert_eq!(proxy.take().requests, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_in_time_counts_and_the_rest_is_late() {
+    let (ledger, _proxy, _server) = behind(Duration::from_millis(400), |_| Fate::Pass).await;
+    assert_eq!(claim(&ledger, &[wish("old", 1, 1)]).await, [Claim::Won]);
+    // One request fits, and not the look that the old key takes.
+    let lease = Duration::from_millis(2_800);
+    let answers = ledger.claim(&[wish("old", 2, 1), wish("new", 2, 1), wish("old", 3, 1)], lease).await;
+    assert_eq!(answers[1], Ok(Claim::Won));
+    for late in [&answers[0], &answers[2]] {
+        assert!(
+            late.as_ref().is_err_and(|error| error.is_transient() && error.code() == "timeout"),
+            "{late:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_no_ledger_wrote_is_ours_to_cure() {
     let server = DynamoDb::start_in_memory().await;
     server.create_table(TABLE).await;
@@ -245,7 +273,9 @@ async fn an_item_that_no_ledger_wrote_is_ours_to_cure() {
     let foreign = AttributeValue::S("of another program".to_owned());
     let put = client.put_item().table_name(TABLE).item("key", items[0]["key"].clone()).item("claim", foreign);
     put.send().await.expect("put");
-    let failed = ledger.claim_all(&wishes(1), LEASE).await.expect_err("unreadable");
+    let mut answers = ledger.claim(&wishes(3), LEASE).await.into_iter();
+    let failed = answers.next().and_then(Result::err).expect("unreadable");
+    assert_eq!(answers.collect::<Vec<_>>(), [Ok(Claim::Won), Ok(Claim::Won)], "its neighbours are answered");
     assert!(!failed.is_transient() && failed.code() == "foreign_item", "{failed:?}");
     assert!(!failed.to_string().contains("another program"), "{failed:?}");
     assert_eq!(ledger.forget(&wishes(1)[0].key).await, Ok(true));

@@ -23,7 +23,9 @@ use tributary::{
     },
 };
 
-use super::{Bench, LEASE, Time, WINDOW, claimed, dead_lettered, key, ledgers, published, redriven, wish};
+use super::{
+    Bench, ClaimAll, LEASE, Time, WINDOW, claimed, dead_lettered, key, ledgers, published, redriven, wish,
+};
 use crate::support::valkey::{Cluster, Valkey};
 
 ledgers! { alone }
@@ -219,8 +221,8 @@ async fn deployments_with_namespaces_of_their_own_do_not_see_each_other() {
     let one = one(server.url());
     let wishes: &[Claiming] = &[wish("a", 1, 1)];
     for namespace in [namespace(), namespace()] {
-        assert_eq!(ledger(&one, &namespace).claim(wishes, LEASE).await, Ok(vec![Claim::Won]));
-        let theirs = ledger(&one, &namespace).claim(&[wish("a", 2, 1)], LEASE).await.expect("claimed");
+        assert_eq!(ledger(&one, &namespace).claim_all(wishes, LEASE).await, Ok(vec![Claim::Won]));
+        let theirs = ledger(&one, &namespace).claim_all(&[wish("a", 2, 1)], LEASE).await.expect("claimed");
         assert!(matches!(theirs[0], Claim::HeldElsewhere { .. }));
     }
 }

@@ -8,7 +8,9 @@ use tributary::{
     failure::CallError,
 };
 
-use super::{Clock, LEASE, claimed, connect, key, ledger, namespace, one, published, several, wish};
+use super::{
+    ClaimAll, Clock, LEASE, claimed, connect, key, ledger, namespace, one, published, several, wish,
+};
 use crate::support::{
     child, python,
     valkey::{Cluster, Valkey},

@@ -10,11 +10,12 @@ use std::{
 
 use tokio::task::JoinSet;
 use tributary::{
+    config::ValkeyConfig,
     dedupe::{Claim, Commit, Committed, Ledger, valkey::ValkeyLedger},
     failure::CallError,
 };
 
-use super::{LEASE, claimed, ledger, namespace, one, published, several, wish};
+use super::{ClaimAll, LEASE, claimed, ledger, namespace, one, published, several, wish};
 use crate::support::valkey::{Cluster, Valkey};
 
 /// What one worker was told about its keys.
@@ -177,23 +178,40 @@ async fn a_server_that_may_forget_says_so() {
     assert!(facts.iter().any(|fact| fact.what == "role" && fact.value.starts_with("3 primary")), "{facts:?}");
 }
 
-/// One key that cannot be claimed, because somebody else keeps a text there, makes the call fail; what it did claim is
-/// its owner's at the next try.
+/// Also within one script call, where an error would end it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_claimed_in_part_is_won_by_asking_again() {
-    let servers = Cluster::shared().await;
+async fn a_key_under_which_somebody_else_keeps_a_text_stops_no_other() {
+    let (server, servers) = (Valkey::shared().await, Cluster::shared().await);
+    poisoned(&one(server.url()), &[&server]).await;
+    poisoned(&several(servers.urls()), &servers.nodes.iter().collect::<Vec<_>>()).await;
+}
+
+async fn poisoned(config: &ValkeyConfig, nodes: &[&Valkey]) {
     let namespace = namespace();
-    let ledger = ledger(&several(servers.urls()), &namespace);
+    let ledger = ledger(config, &namespace);
     ledger.claim_all(&[wish("bad", 1, 1)], LEASE).await.expect("claimed");
-    for node in &servers.nodes {
+    for node in nodes {
         for key in node.say::<Vec<String>>(&["KEYS", &format!("{namespace}:*")]) {
             node.say::<()>(&["SET", &key, "a text"]);
         }
     }
-    let others: Vec<_> = (0..20).map(|at| wish(&at.to_string(), 1, 1)).collect();
-    let all = [others.clone(), vec![wish("bad", 1, 1)]].concat();
-    assert_eq!(ledger.claim_all(&all, LEASE).await.expect_err("a text is no hash").code(), "WRONGTYPE");
-    assert_eq!(ledger.claim_all(&others, LEASE).await, Ok(vec![Claim::Won; 20]));
+    let mut wishes: Vec<_> = (0..20).map(|at| wish(&at.to_string(), 1, 1)).collect();
+    wishes.insert(10, wish("bad", 1, 1));
+    let answers = ledger.claim(&wishes, LEASE).await;
+    only_the_tenth_fails(&answers, &Claim::Won);
+    let claims: Vec<_> = wishes.iter().map(claimed).collect();
+    let settled = claims.iter().map(|claim| Committed { claim: claim.clone(), state: published() });
+    only_the_tenth_fails(&ledger.commit(&settled.collect::<Vec<_>>()).await, &Commit::Recorded);
+    only_the_tenth_fails(&ledger.release(&claims).await, &());
+}
+
+fn only_the_tenth_fails<T: PartialEq + std::fmt::Debug>(answers: &[Result<T, CallError>], others: &T) {
+    for (at, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(answer) => assert!(at != 10 && answer == others, "{at}: {answer:?}"),
+            Err(error) => assert!(at == 10 && error.code() == "WRONGTYPE", "{at}: {error:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

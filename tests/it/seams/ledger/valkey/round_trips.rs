@@ -19,7 +19,7 @@ use tokio::{
 };
 use tributary::dedupe::{Claim, Commit, Committed, Ledger};
 
-use super::{LEASE, claimed, ledger, namespace, one, published, wish};
+use super::{ClaimAll, LEASE, claimed, ledger, namespace, one, published, wish};
 use crate::support::valkey::Valkey;
 
 /// Passes one connection on. Script calls are counted; answers wait until `wanted` of them have been said.
