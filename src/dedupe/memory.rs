@@ -96,8 +96,8 @@ impl Ledger for MemoryLedger {
         let key = half_of_key(key);
         let events = self.lock();
         let open = events.open.get(&key).map(|open| {
-            let until = SystemTime::now() + open.lease_until.saturating_duration_since(Instant::now());
-            (State::InProgress { until }, open.content)
+            let left = open.lease_until.saturating_duration_since(Instant::now());
+            (!left.is_zero(), (State::InProgress { until: SystemTime::now() + left }, open.content))
         });
         let settled = || {
             let (settled, age) = events.settled.get(&key)?;
@@ -108,7 +108,10 @@ impl Ledger for MemoryLedger {
             };
             Some((state, settled.content))
         };
-        let known = open.or_else(settled);
+        let known = match open {
+            Some((true, open)) => Some(open),
+            open => settled().or(open.map(|(_, open)| open)),
+        };
         Ok(known.map(|(state, content)| Entry { state, content_hash: whole(content), worker: None }))
     }
 

@@ -291,6 +291,22 @@ async fn a_key_can_be_looked_up(bench: Bench) {
     assert_eq!(bench.find("b").await, None, "{}: remembered beyond the window", bench.name);
 }
 
+/// A corrected event was claimed and its worker died: the letter is what an operator has to know of.
+async fn a_claim_that_has_ended_does_not_hide_the_letter_below_it(bench: Bench) {
+    bench.settle(&wish("a", 1, 1), dead_lettered()).await;
+    bench.win(&wish("a", 2, 2)).await;
+    let state = bench.find("a").await.map(|entry| entry.state);
+    assert!(matches!(state, Some(State::InProgress { .. })), "{}: {state:?}", bench.name);
+    bench.pass(LEASE + Duration::from_secs(1)).await;
+    let state = bench.find("a").await.map(|entry| entry.state);
+    assert!(matches!(state, Some(State::DeadLettered { .. })), "{}: {state:?}", bench.name);
+    // Where there is no letter, the claim that has ended is all that is known.
+    bench.win(&wish("b", 1, 1)).await;
+    bench.pass(LEASE + Duration::from_secs(1)).await;
+    let state = bench.find("b").await.map(|entry| entry.state);
+    assert!(matches!(state, Some(State::InProgress { .. })), "{}: {state:?}", bench.name);
+}
+
 async fn what_is_forgotten_can_be_won_and_its_owner_has_lost_it(bench: Bench) {
     assert_eq!(bench.ledger.forget(&key("a")).await, Ok(false), "{}", bench.name);
     bench.settle(&wish("a", 1, 1), published()).await;
@@ -354,6 +370,7 @@ macro_rules! ledgers {
                 two_claims_of_one_key_in_one_call_are_one_after_the_other,
                 a_call_about_many_answers_for_each_in_order,
                 a_key_can_be_looked_up,
+                a_claim_that_has_ended_does_not_hide_the_letter_below_it,
                 what_is_forgotten_can_be_won_and_its_owner_has_lost_it,
             );
 
