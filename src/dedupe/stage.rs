@@ -136,7 +136,9 @@ impl Dedupe {
             self.metrics.process.id_conflicts.increment(conflicts.len() as u64);
         }
         if self.on_conflict == OnConflict::Duplicate {
-            conflicts.into_iter().for_each(|delivery| delivery.receipt.ack(Proof::Duplicate(Duplicate(()))));
+            for delivery in conflicts {
+                delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
+            }
             return sorted;
         }
         // A conflict is claimed under a key of its own: the id itself belongs to the published event.

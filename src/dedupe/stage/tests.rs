@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    dedupe::{Commit, Committed, Entry, Fact},
+    dedupe::{Commit, Committed, Entry, Fact, rounds::ROUND_MAX, waiting::wait},
     receive::{Handle, Message},
     room::Room,
     settle::{MessageReceipt, Settlement},
@@ -15,17 +15,22 @@ use crate::{
 
 const LEASE: Duration = Duration::from_mins(1);
 
+/// To the wish at this place.
+type Answer = fn(usize) -> Result<Claim, CallError>;
+
 /// Answers as it is told to.
 #[derive(Default)]
 struct Told {
-    answer: Mutex<Option<fn(usize) -> Result<Claim, CallError>>>,
+    answer: Mutex<Option<Answer>>,
     is_gone: AtomicBool,
     looks: AtomicU32,
+    largest: AtomicU32,
 }
 
 #[async_trait]
 impl Ledger for Told {
     async fn claim(&self, wishes: &[Claiming], _lease: Duration) -> Vec<Result<Claim, CallError>> {
+        self.largest.fetch_max(u32::try_from(wishes.len()).unwrap(), Ordering::Relaxed);
         let answer = self.answer.lock().unwrap().expect("told what to answer");
         (0..wishes.len()).map(answer).collect()
     }
@@ -83,7 +88,7 @@ impl Bench {
     }
 
     /// Claims so many; says how many were won and how many are held.
-    async fn claim(&self, count: usize, answer: fn(usize) -> Result<Claim, CallError>) -> (usize, usize) {
+    async fn claim(&self, count: usize, answer: Answer) -> (usize, usize) {
         *self.ledger.answer.lock().unwrap() = Some(answer);
         let sorted = self.dedupe.claim(self.candidates(count).await).await;
         (sorted.rejected.len(), sorted.held.len())
@@ -134,7 +139,7 @@ async fn an_error_holds_one_delivery_and_a_call_with_any_answer_is_no_failure() 
             if at == 1 { Err(denied()) } else { Ok(Claim::Won) }
         },
     ] {
-        for _ in 0..FAILURES_UNTIL_CLOSED + 1 {
+        for _ in 0..=FAILURES_UNTIL_CLOSED {
             assert_eq!(bench.claim(3, error).await, (2, 1));
             assert!(!bench.is_closed());
         }
@@ -158,7 +163,7 @@ async fn calls_without_any_answer_close_the_gate_and_one_answer_opens_it() {
 #[tokio::test(start_paused = true)]
 async fn a_key_that_cannot_be_claimed_closes_no_gate() {
     let bench = Bench::new(OnConflict::DeadLetter);
-    for _ in 0..FAILURES_UNTIL_CLOSED + 1 {
+    for _ in 0..=FAILURES_UNTIL_CLOSED {
         assert_eq!(bench.claim(1, |_| Err(foreign())).await, (0, 1));
         assert!(!bench.is_closed());
     }
@@ -201,4 +206,23 @@ async fn a_conflict_that_counts_as_a_duplicate_is_acked_and_not_claimed() {
         ended += usize::from(format!("{settlement:?}").contains("Ack"));
     }
     assert_eq!(ended, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_waiting_room_asks_for_a_round_at_a_time() {
+    let bench = Bench::new(OnConflict::DeadLetter);
+    *bench.ledger.answer.lock().unwrap() = Some(|_| Ok(Claim::Won));
+    let (to_waiting, held) = mpsc::unbounded_channel();
+    for delivery in bench.candidates(ROUND_MAX * 5 / 2).await {
+        to_waiting.send(delivery).ok().unwrap();
+    }
+    drop(to_waiting);
+    let won = AtomicU32::new(0);
+    let proceed = |sorted: Sorted| {
+        won.fetch_add(u32::try_from(sorted.rejected.len()).unwrap(), Ordering::Relaxed);
+        sorted.held
+    };
+    wait(&bench.dedupe, held, proceed).await;
+    assert_eq!(won.into_inner() as usize, ROUND_MAX * 5 / 2, "all of them");
+    assert_eq!(bench.ledger.largest.load(Ordering::Relaxed) as usize, ROUND_MAX);
 }
