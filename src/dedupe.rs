@@ -232,22 +232,22 @@ pub struct LedgerSize {
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// Claims each key for `lease`. One answer for each, in the same order; two claims of one key in one call are
-    /// answered as if one had come after the other.
-    ///
-    /// # Errors
-    /// It is not known what is claimed. The caller asks again under the same tokens, which win what they have won.
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError>;
+    /// answered as if one had come after the other. After an error it is not known whether that one is claimed; the
+    /// caller asks again under the same token, which wins what it has won.
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>>;
 
     /// Ends claims of settled events, for the length of the dedupe window. One result for each, in the same order;
-    /// a claim that is not ours any more is left alone. After an error the outcome is unknown and the same commit may
-    /// be tried again.
+    /// a claim that is not ours any more is left alone. Where nothing at all is known of the key, a ledger that may lose
+    /// its memory records the commit, and the others say that the claim is lost (`docs/adr/0012`). After an error the
+    /// outcome is unknown and the same commit may be tried again.
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>>;
 
     /// Gives claims up, so that the next delivery can be claimed at once. One result for each, in the same order;
     /// releasing a claim that is not ours any more changes nothing and succeeds.
     async fn release(&self, claims: &[Claimed]) -> Vec<Result<(), CallError>>;
 
-    /// What is known of a key.
+    /// What is known of a key: the open claim; without one, or if its lease has ended, what was settled; else the claim
+    /// that has ended, as long as the ledger keeps it.
     ///
     /// # Errors
     /// The ledger could not be asked.

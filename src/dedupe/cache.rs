@@ -56,7 +56,7 @@ impl CachedLedger {
 
 #[async_trait]
 impl Ledger for CachedLedger {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
         let known = self.known(wishes);
         let asked: Vec<_> = wishes
             .iter()
@@ -64,14 +64,14 @@ impl Ledger for CachedLedger {
             .filter(|(_, known)| known.is_none())
             .map(|(wish, _)| wish.clone())
             .collect();
-        let answers = if asked.is_empty() { Vec::new() } else { self.ledger.claim(&asked, lease).await? };
+        let answers = if asked.is_empty() { Vec::new() } else { self.ledger.claim(&asked, lease).await };
         assert_eq!(answers.len(), asked.len(), "a ledger answers for each claim");
         self.remember(asked.iter().zip(&answers).filter_map(|(wish, answer)| match answer {
-            Claim::AlreadyPublished { content_hash } => Some((&wish.key, *content_hash)),
+            Ok(Claim::AlreadyPublished { content_hash }) => Some((&wish.key, *content_hash)),
             _ => None,
         }));
         let mut answers = answers.into_iter();
-        Ok(known.into_iter().filter_map(|known| known.or_else(|| answers.next())).collect())
+        known.into_iter().filter_map(|known| known.map(Ok).or_else(|| answers.next())).collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {

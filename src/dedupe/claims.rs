@@ -10,13 +10,17 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tracing::warn;
 
-use super::{Claim, Claimed, Claiming, Ledger, Token};
+use super::{Claim, Claimed, Claiming, Ledger, Token, rounds::ROUND_MAX};
+use crate::tasks::joined;
 
-/// Renewals of one call to the ledger.
-const RENEWALS_MAX: usize = 1_000;
+/// Renewing calls to the ledger under way at once.
+const CALLS_MAX: usize = 16;
 
 /// All open claims of one worker.
 #[derive(Debug, Default)]
@@ -37,41 +41,67 @@ impl OpenClaims {
         OpenClaim { claimed, of: self.clone() }
     }
 
-    /// Renews claims after a quarter of their lease: however late the look, more than half is always left. The
-    /// configuration lets a put take that long, and an event whose claim would end meanwhile is not sent. Runs until
-    /// it is dropped.
-    pub(super) async fn keep_alive(&self, ledger: &dyn Ledger, lease: Duration) {
+    /// Looks every eighth of a lease for claims with less than three quarters of it left. So more than half is left
+    /// while the ledger answers promptly, and the configuration lets a put take that long. While it is slow or fails
+    /// less is left, down to nothing: an event whose claim would end during its put is not sent. Runs until it is
+    /// dropped.
+    pub(super) async fn keep_alive(self: &Arc<Self>, ledger: &Arc<dyn Ledger>, lease: Duration) {
         loop {
             sleep(lease / 8).await;
             let due: Vec<_> = {
                 let soon = Instant::now() + lease * 3 / 4;
                 self.lock().values().filter(|claimed| claimed.lease.at() < soon).cloned().collect()
             };
-            for claims in due.chunks(RENEWALS_MAX) {
-                renew(claims, ledger, lease).await;
+            let mut calls = JoinSet::new();
+            for claims in due.chunks(ROUND_MAX) {
+                if calls.len() >= CALLS_MAX {
+                    joined(calls.join_next().await);
+                }
+                let (open, ledger, claims) = (self.clone(), ledger.clone(), claims.to_vec());
+                calls.spawn(async move { open.renew(claims, &*ledger, lease).await });
+            }
+            while !calls.is_empty() {
+                joined(calls.join_next().await);
             }
         }
+    }
+
+    /// What has ended since it was found due is left alone: won back, it would be held for a lease by nobody. What
+    /// ends while the ledger is asked is given up again.
+    async fn renew(&self, claims: Vec<Claimed>, ledger: &dyn Ledger, lease: Duration) {
+        let (claims, _) = self.split(claims);
+        let wishes: Vec<_> = claims.iter().map(Claiming::again).collect();
+        let asked_at = Instant::now();
+        let answers = ledger.claim(&wishes, lease).await;
+        assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
+        let failed = answers.iter().filter(|answer| answer.is_err()).count();
+        if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+            warn!(stage = "dedupe", claims = failed, code = error.code(), %error, "could not renew claims");
+        }
+        for (claimed, answer) in claims.iter().zip(answers) {
+            match answer {
+                Ok(Claim::Won) => claimed.lease.move_to(asked_at + lease),
+                // A lost claim is somebody else's event now: with no lease left it is given back, not published.
+                Ok(_) => claimed.lease.move_to(asked_at),
+                // Whether it was renewed is not known; the old lease holds in any case.
+                Err(_) => {}
+            }
+        }
+        let (_, ended) = self.split(claims);
+        if !ended.is_empty() {
+            // A release that fails costs a wait: the claim ends with its lease.
+            drop(ledger.release(&ended).await);
+        }
+    }
+
+    /// The claims that are open now, and the others.
+    fn split(&self, claims: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
+        let open = self.lock();
+        claims.into_iter().partition(|claimed| open.contains_key(&claimed.token))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Token, Claimed>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-async fn renew(claims: &[Claimed], ledger: &dyn Ledger, lease: Duration) {
-    let wishes: Vec<_> = claims.iter().map(Claiming::again).collect();
-    let asked_at = Instant::now();
-    match ledger.claim(&wishes, lease).await {
-        Ok(answers) => {
-            assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
-            for (claimed, answer) in claims.iter().zip(answers) {
-                // A lost claim is somebody else's event now: with no lease left it is given back, not published.
-                claimed.lease.move_to(if answer == Claim::Won { asked_at + lease } else { asked_at });
-            }
-        }
-        Err(error) => {
-            warn!(stage = "dedupe", claims = claims.len(), code = error.code(), %error, "could not renew claims");
-        }
     }
 }
 
@@ -95,40 +125,4 @@ impl fmt::Debug for OpenClaim {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{dedupe::Key, dedupe::memory::MemoryLedger, event::ContentHash, receive::Deadline};
-
-    #[tokio::test(start_paused = true)]
-    async fn a_claim_that_is_kept_alive_has_always_half_its_lease_left() {
-        let lease = Duration::from_secs(10);
-        let ledger = MemoryLedger::new(Duration::from_hours(1), 10);
-        let wish = Claiming {
-            key: Key { destination: "lake".into(), id: "a".into(), conflict: None },
-            token: Token::source()(),
-            content_hash: ContentHash([0; 32]),
-            is_redriven: false,
-        };
-        assert_eq!(ledger.claim(std::slice::from_ref(&wish), lease).await, Ok(vec![Claim::Won]));
-        let claimed = Claimed {
-            key: wish.key,
-            token: wish.token,
-            content_hash: wish.content_hash,
-            is_redriven: false,
-            lease: Deadline::new(Instant::now() + lease),
-        };
-        let open = Arc::new(OpenClaims::default());
-        let claim = open.add(claimed);
-        let watch = async {
-            for _ in 0..600 {
-                sleep(Duration::from_millis(100)).await;
-                let left = claim.claimed().lease.at() - Instant::now();
-                assert!(left >= lease / 2, "{left:?}");
-            }
-        };
-        tokio::select! {
-            () = open.keep_alive(&ledger, lease) => {}
-            () = watch => {}
-        }
-    }
-}
+mod tests;

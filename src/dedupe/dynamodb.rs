@@ -15,7 +15,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use self::{
     calls::{Calls, Said},
@@ -43,8 +43,15 @@ pub struct DynamoDbLedger {
     shared: SharedLedger,
 }
 
-/// A wish that was answered, and what the item says now.
-type Answered = (Claim, Item);
+/// What came of a wish, and what the item says now. `None`: somebody else was faster just now.
+type Answered = Option<Result<(Claim, Item), CallError>>;
+
+/// For how long to claim, and until when an answer is waited for.
+#[derive(Clone, Copy)]
+struct Lasts {
+    lease: Duration,
+    until: Instant,
+}
 
 impl DynamoDbLedger {
     /// The table of this name in the account and Region of the credentials. Nothing is asked yet.
@@ -67,88 +74,62 @@ impl DynamoDbLedger {
         Half { token, until_ms, content_hash, worker: self.shared.worker.clone() }
     }
 
-    /// Claims of different keys. `None`: somebody else was faster just now.
-    async fn claim_each(
-        &self,
-        wishes: &[(&str, &Claiming)],
-        lease: Duration,
-    ) -> Result<Vec<Option<Answered>>, CallError> {
+    /// Claims of different keys.
+    async fn claim_each(&self, wishes: &[(&str, &Claiming)], lasts: Lasts) -> Vec<Answered> {
         let mut answered = vec![None; wishes.len()];
         let mut present = Vec::new();
-        let claims = wishes.iter().map(|(_, wish)| self.half(wish.token, wish.content_hash, lease));
+        let claims = wishes.iter().map(|(_, wish)| self.half(wish.token, wish.content_hash, lasts.lease));
         let claims: Vec<_> = claims.map(|claim| Item { claim: Some(claim), settled: None }).collect();
         let inserts = wishes.iter().zip(&claims).filter_map(|((key, _), item)| {
             let expires = item.expires(self.shared.window);
             Some(Statement::insert(&self.table, key, item.claim.as_ref()?, expires))
         });
-        let said = self.calls.run(&inserts.collect::<Vec<_>>()).await;
+        let said = self.calls.run_until(lasts.until, &inserts.collect::<Vec<_>>()).await;
         for ((at, said), item) in said.into_iter().enumerate().zip(claims) {
-            match said? {
-                Said::Done(_) => answered[at] = Some((Claim::Won, item)),
-                Said::Exists | Said::Refused => present.push(at),
+            match said {
+                Ok(Said::Done(_)) => answered[at] = Some(Ok((Claim::Won, item))),
+                Ok(Said::Exists | Said::Refused) => present.push(at),
+                Err(error) => answered[at] = Some(Err(error)),
             }
         }
         let asked: Vec<_> = present.iter().map(|at| wishes[*at]).collect();
-        for (at, answer) in present.into_iter().zip(self.claim_present(&asked, lease).await?) {
+        for (at, answer) in present.into_iter().zip(self.claim_present(&asked, lasts).await) {
             answered[at] = answer;
         }
-        Ok(answered)
+        answered
     }
 
     /// Claims of keys that are in the table already: looks, judges, and takes what may be taken.
-    async fn claim_present(
-        &self,
-        wishes: &[(&str, &Claiming)],
-        lease: Duration,
-    ) -> Result<Vec<Option<Answered>>, CallError> {
+    async fn claim_present(&self, wishes: &[(&str, &Claiming)], lasts: Lasts) -> Vec<Answered> {
         let mut answered = vec![None; wishes.len()];
         let (mut free, mut takes) = (Vec::new(), Vec::new());
         let looks: Vec<_> = wishes.iter().map(|(key, _)| Statement::look(&self.table, key)).collect();
-        for (at, said) in self.calls.run(&looks).await.into_iter().enumerate() {
-            let Some(seen) = self.item(said?)? else { continue };
+        for (at, said) in self.calls.run_until(lasts.until, &looks).await.into_iter().enumerate() {
             let (key, wish) = wishes[at];
+            let seen = match said.and_then(|said| self.item(said)) {
+                Ok(Some(seen)) => seen,
+                Ok(None) => continue,
+                Err(error) => {
+                    answered[at] = Some(Err(error));
+                    continue;
+                }
+            };
             if let Some(refusal) = seen.refusal(wish, self.now_ms()) {
-                answered[at] = Some((refusal, seen));
+                answered[at] = Some(Ok((refusal, seen)));
                 continue;
             }
-            let claim = self.half(wish.token, wish.content_hash, lease);
+            let claim = self.half(wish.token, wish.content_hash, lasts.lease);
             takes.push(Statement::take(&self.table, key, &seen, &claim, self.shared.window));
             free.push((at, Item { claim: Some(claim), ..seen }));
         }
-        for ((at, item), said) in free.into_iter().zip(self.calls.run(&takes).await) {
-            if matches!(said?, Said::Done(_)) {
-                answered[at] = Some((Claim::Won, item));
-            }
+        for ((at, item), said) in free.into_iter().zip(self.calls.run_until(lasts.until, &takes).await) {
+            answered[at] = match said {
+                Ok(Said::Done(_)) => Some(Ok((Claim::Won, item))),
+                Ok(Said::Exists | Said::Refused) => None,
+                Err(error) => Some(Err(error)),
+            };
         }
-        Ok(answered)
-    }
-
-    /// Claims in the order of the wishes, as far as it shows: those of one key are one after the other.
-    async fn claim_all(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
-        let keys: Vec<_> = wishes.iter().map(|wish| self.key(&wish.key)).collect();
-        let mut answers = vec![None; wishes.len()];
-        for _ in 0..TRIES_MAX {
-            let groups = by_key(&keys, &answers);
-            let first: Vec<_> =
-                groups.iter().map(|group| (keys[group[0]].as_str(), &wishes[group[0]])).collect();
-            let answered = self.claim_each(&first, lease).await?;
-            for (group, answered) in groups.iter().zip(answered) {
-                let Some((answer, item)) = answered else { continue };
-                answers[group[0]] = Some(answer);
-                // What the others of the same key meet is known; the next that may claim has to ask again.
-                for at in &group[1..] {
-                    let Some(refusal) = item.refusal(&wishes[*at], self.now_ms()) else { break };
-                    answers[*at] = Some(refusal);
-                }
-            }
-            if answers.iter().all(Option::is_some) {
-                break;
-            }
-        }
-        let all: Option<Vec<_>> = answers.into_iter().collect();
-        all.ok_or_else(|| {
-            CallError::transient("contended", "a claim changed hands each time it was asked for")
-        })
+        answered
     }
 
     fn item(&self, said: Said) -> Result<Option<Item>, CallError> {
@@ -183,11 +164,37 @@ impl DynamoDbLedger {
 
 #[async_trait]
 impl Ledger for DynamoDbLedger {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
-        // The table counts the lease from when it was asked, the caller from when it is answered.
-        let claimed = timeout(lease / LATE, self.claim_all(wishes, lease)).await;
-        let late = || CallError::transient("timeout", "could not claim within a quarter of the lease");
-        claimed.unwrap_or_else(|_elapsed| Err(late()))
+    /// In the order of the wishes, as far as it shows: those of one key are one after the other.
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
+        // A lease runs from when its statement was made, the caller counts from the question: never longer. What is
+        // answered late has little of it left, so nothing is waited for beyond a part of it.
+        let lasts = Lasts { lease, until: Instant::now() + lease / LATE };
+        let keys: Vec<_> = wishes.iter().map(|wish| self.key(&wish.key)).collect();
+        let mut answers = vec![None; wishes.len()];
+        for _ in 0..TRIES_MAX {
+            let groups = by_key(&keys, &answers);
+            if groups.is_empty() {
+                break;
+            }
+            let first = groups.iter().map(|group| (keys[group[0]].as_str(), &wishes[group[0]]));
+            let answered = self.claim_each(&first.collect::<Vec<_>>(), lasts).await;
+            for (group, answered) in groups.iter().zip(answered) {
+                match answered {
+                    Some(Ok((answer, item))) => {
+                        answers[group[0]] = Some(Ok(answer));
+                        // What the others of the same key meet is known; the next that may claim has to ask again.
+                        for at in &group[1..] {
+                            let Some(refusal) = item.refusal(&wishes[*at], self.now_ms()) else { break };
+                            answers[*at] = Some(Ok(refusal));
+                        }
+                    }
+                    // The others would not fare better.
+                    Some(Err(error)) => group.iter().for_each(|at| answers[*at] = Some(Err(error.clone()))),
+                    None => {}
+                }
+            }
+        }
+        answers.into_iter().map(|answer| answer.unwrap_or_else(contended)).collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
@@ -242,8 +249,12 @@ impl Ledger for DynamoDbLedger {
     }
 }
 
+fn contended() -> Result<Claim, CallError> {
+    Err(CallError::transient("contended", "a claim changed hands each time it was asked for"))
+}
+
 /// The wishes without an answer, those of one key together, in their order.
-fn by_key(keys: &[String], answers: &[Option<Claim>]) -> Vec<Vec<usize>> {
+fn by_key(keys: &[String], answers: &[Option<Result<Claim, CallError>>]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (at, key) in keys.iter().enumerate().filter(|(at, _)| answers[*at].is_none()) {

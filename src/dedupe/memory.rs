@@ -65,11 +65,11 @@ impl MemoryLedger {
 
 #[async_trait]
 impl Ledger for MemoryLedger {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
         let keys: Vec<_> = wishes.iter().map(|wish| half_of_key(&wish.key)).collect();
         let mut events = self.lock();
         let now = Instant::now();
-        Ok(wishes.iter().zip(keys).map(|(wish, key)| events.claim(key, wish, now, lease)).collect())
+        wishes.iter().zip(keys).map(|(wish, key)| Ok(events.claim(key, wish, now, lease))).collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {
@@ -96,8 +96,8 @@ impl Ledger for MemoryLedger {
         let key = half_of_key(key);
         let events = self.lock();
         let open = events.open.get(&key).map(|open| {
-            let until = SystemTime::now() + open.lease_until.saturating_duration_since(Instant::now());
-            (State::InProgress { until }, open.content)
+            let left = open.lease_until.saturating_duration_since(Instant::now());
+            (!left.is_zero(), (State::InProgress { until: SystemTime::now() + left }, open.content))
         });
         let settled = || {
             let (settled, age) = events.settled.get(&key)?;
@@ -108,7 +108,10 @@ impl Ledger for MemoryLedger {
             };
             Some((state, settled.content))
         };
-        let known = open.or_else(settled);
+        let known = match open {
+            Some((true, open)) => Some(open),
+            open => settled().or(open.map(|(_, open)| open)),
+        };
         Ok(known.map(|(state, content)| Entry { state, content_hash: whole(content), worker: None }))
     }
 

@@ -10,7 +10,7 @@ use super::Candidate;
 use crate::{receive::Delivery, tasks::joined};
 
 /// Candidates of one round: enough for full calls to any ledger, few enough that one call cannot delay many.
-const ROUND_MAX: usize = 1_000;
+pub(super) const ROUND_MAX: usize = 1_000;
 /// Rounds under way at once.
 const ROUNDS_MAX: usize = 16;
 

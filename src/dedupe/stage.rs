@@ -25,6 +25,9 @@ use crate::{
 
 /// Failed calls in a row after which nothing more is taken in.
 const FAILURES_UNTIL_CLOSED: u32 = 3;
+/// Codes that say that something stands under the key that no ledger wrote. It is ours to cure, and concerns one key:
+/// the ledger does answer.
+const OF_ONE_KEY: [&str; 2] = ["foreign_item", "WRONGTYPE"];
 
 /// When the ledger is back after so long that leases have ended meanwhile, nobody claims for this long: workers that
 /// have published something in the meantime take that down first, or a copy would be published again.
@@ -87,9 +90,10 @@ pub struct Dedupe {
     on_conflict: OnConflict,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
-    /// Calls that failed since the last that did not.
+    /// Calls without any answer since the last that had one.
     failures: AtomicU32,
-    answered_at: Mutex<Instant>,
+    /// `None` until the ledger has answered for the first time.
+    answered_at: Mutex<Option<Instant>>,
     open: Arc<OpenClaims>,
     next_token: Box<dyn Fn() -> Token + Send + Sync>,
 }
@@ -111,14 +115,14 @@ impl Dedupe {
             gate,
             metrics,
             failures: AtomicU32::new(0),
-            answered_at: Mutex::new(Instant::now()),
+            answered_at: Mutex::default(),
             open: Arc::default(),
             next_token,
         }
     }
 
-    /// Claims each candidate. What the ledger knows as settled is acked here; while the ledger does not answer,
-    /// everything counts as held: nothing is dropped, nothing is published unclaimed.
+    /// Claims each candidate. What the ledger knows as settled is acked here; what it does not answer for counts as
+    /// held: nothing is dropped, nothing is published unclaimed.
     pub async fn claim(&self, candidates: Vec<Delivery<Candidate>>) -> Sorted {
         let mut sorted = Sorted::default();
         let mut conflicts = Vec::new();
@@ -132,7 +136,10 @@ impl Dedupe {
             self.metrics.process.id_conflicts.increment(conflicts.len() as u64);
         }
         if self.on_conflict == OnConflict::Duplicate {
-            conflicts.drain(..).for_each(|delivery| delivery.receipt.ack(Proof::Duplicate(Duplicate(()))));
+            for delivery in conflicts {
+                delivery.receipt.ack(Proof::Duplicate(Duplicate(())));
+            }
+            return sorted;
         }
         // A conflict is claimed under a key of its own: the id itself belongs to the published event.
         for (delivery, answer) in self.ask(conflicts, &mut sorted).await {
@@ -144,7 +151,7 @@ impl Dedupe {
 
     /// Renews the claims of deliveries that are not settled yet. Runs until it is dropped.
     pub async fn keep_alive(&self) {
-        self.open.keep_alive(&*self.ledger, self.lease).await;
+        self.open.keep_alive(&self.ledger, self.lease).await;
     }
 
     async fn ask(
@@ -156,45 +163,56 @@ impl Dedupe {
             return Vec::new();
         }
         let wishes: Vec<_> = candidates.iter_mut().map(|delivery| self.wish(delivery)).collect();
-        let Ok((asked_at, answers)) = self.call(&wishes).await else {
-            sorted.held.extend(candidates);
-            return Vec::new();
-        };
-        let claims = wishes.into_iter().map(|wish| self.claimed(wish, asked_at));
-        candidates.into_iter().zip(claims.zip(answers)).collect()
+        let (asked_at, answers) = self.claim_when_back(&wishes).await;
+        assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
+        self.judge(&answers);
+        let mut answered = Vec::with_capacity(candidates.len());
+        for ((delivery, wish), answer) in candidates.into_iter().zip(wishes).zip(answers) {
+            match answer {
+                Ok(claim) => answered.push((delivery, (self.claimed(wish, asked_at), claim))),
+                Err(_) => sorted.held.push(delivery),
+            }
+        }
+        answered
     }
 
-    async fn call(&self, wishes: &[Claiming]) -> Result<(Instant, Vec<Claim>), CallError> {
-        match self.claim_when_back(wishes).await {
-            Ok((asked_at, answers)) => {
-                assert_eq!(answers.len(), wishes.len(), "a ledger answers for each claim");
-                self.failures.store(0, Ordering::Relaxed);
-                *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                self.gate.open(&Cause::Ledger);
-                Ok((asked_at, answers))
-            }
-            Err(error) => {
-                warn!(stage = "dedupe", code = error.code(), %error, "could not claim, will ask again");
-                let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-                if failures >= FAILURES_UNTIL_CLOSED || !error.is_transient() {
-                    self.gate.close(Cause::Ledger, format!("the ledger does not answer: {error}"));
-                }
-                Err(error)
+    /// Whether the ledger is there. One key that cannot be claimed must not stop all others, neither beside neighbours
+    /// that were answered nor when it is asked for alone.
+    fn judge(&self, answers: &[Result<Claim, CallError>]) {
+        let errors = || answers.iter().filter_map(|answer| answer.as_ref().err());
+        let worst = errors().find(|error| !error.is_transient()).or_else(|| errors().next());
+        let is_of_one_key = |error: &CallError| OF_ONE_KEY.contains(&error.code());
+        if let Some(error) = worst {
+            let events = errors().count();
+            warn!(stage = "dedupe", events, code = error.code(), %error, "could not claim, will ask again");
+        }
+        if answers.iter().any(|answer| answer.as_ref().err().is_none_or(is_of_one_key)) {
+            self.failures.store(0, Ordering::Relaxed);
+            *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.gate.open(&Cause::Ledger);
+        } else if let Some(error) = worst {
+            let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+            if failures >= FAILURES_UNTIL_CLOSED || !error.is_transient() {
+                self.gate.close(Cause::Ledger, format!("the ledger does not answer: {error}"));
             }
         }
     }
 
     /// Claims; but if the ledger has been gone for so long that leases may have ended, looks first whether it is back,
-    /// and leaves the first seconds to the commits.
-    async fn claim_when_back(&self, wishes: &[Claiming]) -> Result<(Instant, Vec<Claim>), CallError> {
-        let silent_for = self.answered_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        let may_have_ended = self.failures.load(Ordering::Relaxed) > 0 && silent_for > self.lease / 2;
+    /// and leaves the first seconds to the commits. For a worker that has never had an answer, that may be any time.
+    async fn claim_when_back(&self, wishes: &[Claiming]) -> (Instant, Vec<Result<Claim, CallError>>) {
+        let answered_at = *self.answered_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent = answered_at.is_none_or(|at| at.elapsed() > self.lease / 2);
+        let may_have_ended = self.failures.load(Ordering::Relaxed) > 0 && is_silent;
         if let Some(wish) = wishes.first().filter(|_| may_have_ended) {
-            self.ledger.find(&wish.key).await?;
+            // Any other error may be about this key alone; the claim itself tells more.
+            if let Err(error @ CallError::Transient { .. }) = self.ledger.find(&wish.key).await {
+                return (Instant::now(), wishes.iter().map(|_| Err(error.clone())).collect());
+            }
             sleep(COMMITS_FIRST).await;
         }
         let asked_at = Instant::now();
-        Ok((asked_at, self.ledger.claim(wishes, self.lease).await?))
+        (asked_at, self.ledger.claim(wishes, self.lease).await)
     }
 
     fn wish(&self, delivery: &mut Delivery<Candidate>) -> Claiming {
@@ -260,3 +278,6 @@ impl Dedupe {
         Candidate { event, conflict: Some(came), ..candidate }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,7 @@ impl ValkeyLedger {
 
 #[async_trait]
 impl Ledger for ValkeyLedger {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
         let keys: Vec<_> = wishes.iter().map(|wish| self.key(&wish.key)).collect();
         let [now, until, grace] = self.times(lease).map(|time| time.to_string());
         let each = |command: &mut Cmd, at: usize| {
@@ -161,6 +161,7 @@ fn read_claim(answer: Value) -> Result<Claim, CallError> {
     match answer.split_first() {
         Some((b'w', [])) => Ok(Claim::Won),
         Some((b'd', [])) => Ok(Claim::AlreadyDeadLettered),
+        Some((b'x', [])) => Err(failure::foreign_key()),
         Some((b'p', hash)) => {
             let content_hash = ContentHash(hash.try_into().map_err(|_| unreadable())?);
             Ok(Claim::AlreadyPublished { content_hash })
@@ -177,28 +178,36 @@ fn read_yes_or_no(answer: Value) -> Result<bool, CallError> {
     match read::<i64>(answer)? {
         0 => Ok(false),
         1 => Ok(true),
+        -1 => Err(failure::foreign_key()),
         _ => Err(unreadable()),
     }
 }
 
-/// An open claim comes before what was settled earlier, as it will replace it.
+/// An open claim comes before what was settled earlier, as it will replace it; one whose lease has ended, after.
 fn read_entry(fields: [Option<Vec<u8>>; FIELDS.len()], now_ms: u64) -> Option<Entry> {
     let [token, lease_end, claimed, owner, state, name, settled, at, window_end, settler] = fields;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let hash = |bytes: Vec<u8>| bytes.try_into().ok().map(ContentHash);
-    if token.is_some() {
-        let state = State::InProgress { until: at_ms(number(&lease_end?)?) };
-        return Some(Entry { state, content_hash: hash(claimed?)?, worker: owner.map(text) });
-    }
-    if number(&window_end?)? <= now_ms {
-        return None;
-    }
-    let (name, at) = (text(name?), at_ms(number(&at?)?));
-    let state = match state?.as_slice() {
-        b"p" => State::Published { stored_as: name, at },
-        _ => State::DeadLettered { reason: name, at },
+    let claim = token.and_then(|_| {
+        let until = number(&lease_end?)?;
+        let state = State::InProgress { until: at_ms(until) };
+        Some((until > now_ms, Entry { state, content_hash: hash(claimed?)?, worker: owner.map(text) }))
+    });
+    let settled = || {
+        if number(&window_end?)? <= now_ms {
+            return None;
+        }
+        let (name, at) = (text(name?), at_ms(number(&at?)?));
+        let state = match state?.as_slice() {
+            b"p" => State::Published { stored_as: name, at },
+            _ => State::DeadLettered { reason: name, at },
+        };
+        Some(Entry { state, content_hash: hash(settled?)?, worker: settler.map(text) })
     };
-    Some(Entry { state, content_hash: hash(settled?)?, worker: settler.map(text) })
+    match claim {
+        Some((true, open)) => Some(open),
+        claim => settled().or(claim.map(|(_, ended)| ended)),
+    }
 }
 
 fn number(text: &[u8]) -> Option<u64> {

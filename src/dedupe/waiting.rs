@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{Candidate, Dedupe, Sorted};
+use super::{Candidate, Dedupe, Sorted, rounds::ROUND_MAX};
 use crate::{intervals::jittered, receive::Delivery};
 
 /// How often the room looks who is due.
@@ -54,10 +54,11 @@ fn enter(waiting: &mut Waiting, mut delivery: Delivery<Candidate>) {
     waiting.push((Instant::now() + jittered(wait), delivery));
 }
 
-/// Past its deadline the message is somebody else's: dropping the receipt returns it.
+/// The first that are due, as many as one call to the ledger takes; the others wait for the next look. Past its
+/// deadline the message is somebody else's: dropping the receipt returns it.
 fn take_due(waiting: &mut Waiting) -> Vec<Delivery<Candidate>> {
     let now = Instant::now();
     let is_due = |entry: &mut (Instant, Delivery<Candidate>)| entry.0 <= now;
-    let due = waiting.extract_if(.., is_due).map(|(_, delivery)| delivery);
-    due.filter(|delivery| delivery.origin.deadline.at() > now).collect()
+    let due = waiting.extract_if(.., is_due).take(ROUND_MAX);
+    due.map(|(_, delivery)| delivery).filter(|delivery| delivery.origin.deadline.at() > now).collect()
 }

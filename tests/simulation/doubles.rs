@@ -153,14 +153,24 @@ impl Source for Hands {
 
 #[async_trait]
 impl Ledger for Hands {
-    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+    async fn claim(&self, wishes: &[Claiming], lease: Duration) -> Vec<Result<Claim, CallError>> {
         self.world.network().await;
         if self.world.look().ledger_fault() {
-            return Err(flaky("claim"));
+            return wishes.iter().map(|_| Err(flaky("claim"))).collect();
         }
-        let claims = self.ledger.claim(wishes, lease).await;
-        // The claims are made, and the worker is not told.
-        if self.world.look().fault() { Err(flaky("claim")) } else { claims }
+        let is_unanswered = self.world.look().fault();
+        let mut answers = Vec::new();
+        for wish in wishes {
+            if self.world.look().fault() {
+                answers.push(Err(flaky("claim")));
+                continue;
+            }
+            let answer = self.ledger.claim(std::slice::from_ref(wish), lease).await.remove(0);
+            // The claim is made, and the worker is not told: it asks again.
+            let is_lost = is_unanswered || self.world.look().fault();
+            answers.push(if is_lost { Err(flaky("claim")) } else { answer });
+        }
+        answers
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {

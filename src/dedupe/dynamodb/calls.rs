@@ -10,7 +10,11 @@ use aws_sdk_dynamodb::{
     Client,
     types::{BatchStatementErrorCodeEnum as Code, BatchStatementResponse},
 };
-use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{item::Attributes, statements::Statement};
 use crate::{
@@ -25,7 +29,8 @@ use crate::{
 const STATEMENTS_MAX: usize = 25;
 /// Requests under way at once: at 30 ms each, 50,000 statements a second.
 const REQUESTS_MAX: usize = 64;
-/// How often a statement is tried. The SDK tries failed requests by itself; this is about statements.
+/// How often in a row statements are tried of which none succeeds. The SDK tries failed requests by itself; this is
+/// about statements.
 const TRIES_MAX: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -46,8 +51,8 @@ pub(super) enum Said {
 
 type Answer = Result<Said, CallError>;
 
-fn unanswered() -> Answer {
-    Err(CallError::transient("no_reply", "a statement was not answered"))
+fn late() -> Answer {
+    Err(CallError::transient("timeout", "a statement was not answered in time"))
 }
 
 /// Requests to one table, at most so many at once.
@@ -65,10 +70,24 @@ impl Calls {
 
     /// Carries out all statements, which either all read or all write.
     pub(super) async fn run(&self, statements: &[Statement]) -> Vec<Answer> {
-        let mut answers: Vec<Answer> = statements.iter().map(|_| unanswered()).collect();
+        let mut answers = vec![None; statements.len()];
+        self.carry_out(statements, &mut answers).await;
+        answers.into_iter().map(|answer| answer.unwrap_or_else(late)).collect()
+    }
+
+    /// The same until then: what is answered by that time keeps its answer, of the rest it is not known whether it is
+    /// carried out.
+    pub(super) async fn run_until(&self, until: Instant, statements: &[Statement]) -> Vec<Answer> {
+        let mut answers = vec![None; statements.len()];
+        drop(timeout_at(until, self.carry_out(statements, &mut answers)).await);
+        answers.into_iter().map(|answer| answer.unwrap_or_else(late)).collect()
+    }
+
+    async fn carry_out(&self, statements: &[Statement], answers: &mut [Option<Answer>]) {
         let mut open: Vec<usize> = (0..statements.len()).collect();
         let mut waits = Intervals::new(FIRST_WAIT, LONGEST_WAIT);
-        for tried in 1..=TRIES_MAX {
+        let mut in_vain = 0;
+        while !open.is_empty() {
             let mut requests = JoinSet::new();
             for batch in batches(statements, &open) {
                 let asked: Vec<_> = batch.iter().map(|at| statements[*at].clone()).collect();
@@ -76,31 +95,35 @@ impl Calls {
                 requests.spawn(async move { (batch, calls.request(&asked).await) });
             }
             open.clear();
+            in_vain += 1;
             while let Some((batch, said)) = joined(requests.join_next().await) {
                 match said {
                     Ok(said) => {
                         for (at, answer) in batch.into_iter().zip(said) {
                             let is_open = answer.as_ref().is_err_and(CallError::is_transient);
                             open.extend(is_open.then_some(at));
-                            answers[at] = answer;
+                            if answer.is_ok() {
+                                in_vain = 0;
+                                waits.reset();
+                            }
+                            answers[at] = Some(answer);
                         }
                     }
                     // The SDK has tried it several times already.
-                    Err(error) => batch.into_iter().for_each(|at| answers[at] = Err(error.clone())),
+                    Err(error) => batch.into_iter().for_each(|at| answers[at] = Some(Err(error.clone()))),
                 }
             }
-            if open.is_empty() || tried == TRIES_MAX {
+            if open.is_empty() || in_vain == TRIES_MAX {
                 break;
             }
             sleep(waits.next_interval()).await;
         }
-        answers
     }
 
     /// Carries out one statement.
     pub(super) async fn run_one(&self, statement: Statement) -> Answer {
         let mut answers = self.run(&[statement]).await;
-        answers.pop().unwrap_or_else(unanswered)
+        answers.pop().unwrap_or_else(late)
     }
 
     /// One answer for each statement, or none for any.

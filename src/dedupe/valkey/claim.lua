@@ -2,12 +2,16 @@
 --
 -- Once: now, the end of the lease, the grace (milliseconds), the worker. For each key: token, content hash, and 1 if an
 -- operator sent it again on purpose. Answers for each key, as one string: w won, h and the milliseconds left, p and the
--- content hash, d dead-lettered.
+-- content hash, d dead-lettered, x something else than a hash of ours stands there.
 local now, lease_end, grace = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function claim(key, token, content, is_redriven)
-    local owner, owned_until, state, settled_content, window_end, forgotten =
-        unpack(redis.call('HMGET', key, 't', 'u', 'S', 'C', 'U', 'F'))
+    local fields = redis.pcall('HMGET', key, 't', 'u', 'S', 'C', 'U', 'F')
+    if fields.err then
+        -- An error would end the script, and with it the answers for all other keys.
+        return string.find(fields.err, 'WRONGTYPE', 1, true) and 'x' or error(fields.err)
+    end
+    local owner, owned_until, state, settled_content, window_end, forgotten = unpack(fields)
     local is_settled = state and tonumber(window_end) > now
     if is_settled and state == 'p' then
         return 'p' .. settled_content

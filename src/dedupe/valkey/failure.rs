@@ -90,8 +90,8 @@ const KNOWN: &[Known] = &[
         "the server cannot write to its disk and takes no more writes: look at its log",
     ),
     ours(
-        "WRONGTYPE",
-        &["WRONGTYPE"],
+        WRONG_TYPE,
+        &[WRONG_TYPE],
         "somebody else keeps other things under the same keys: choose another ledger.namespace",
     ),
     ours(
@@ -102,6 +102,8 @@ const KNOWN: &[Known] = &[
     ),
 ];
 
+/// Something else than a hash stands under a key.
+const WRONG_TYPE: &str = "WRONGTYPE";
 /// A key is on another server.
 const MOVED: &str = "MOVED";
 
@@ -134,6 +136,12 @@ pub(super) fn classed(error: &RedisError, is_cluster: bool) -> CallError {
             CallError::transient(code.clone(), format!("the ledger's server said {code}"))
         }
     }
+}
+
+/// What a script says of one key under which something else stands; the others are answered.
+pub(super) fn foreign_key() -> CallError {
+    let cure = KNOWN.iter().find(|known| known.code == WRONG_TYPE).and_then(|known| known.cure);
+    CallError::misconfigured(WRONG_TYPE, format!("{WRONG_TYPE}: {}", cure.unwrap_or_default()))
 }
 
 /// Whether the server does not know the script, because it is new or was restarted.

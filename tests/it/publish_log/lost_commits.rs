@@ -68,8 +68,8 @@ impl Source for World {
 
 #[async_trait]
 impl Ledger for World {
-    async fn claim(&self, wishes: &[Claiming], _lease: Duration) -> Result<Vec<Claim>, CallError> {
-        Ok(wishes.iter().map(|_| Claim::Won).collect())
+    async fn claim(&self, wishes: &[Claiming], _lease: Duration) -> Vec<Result<Claim, CallError>> {
+        wishes.iter().map(|_| Ok(Claim::Won)).collect()
     }
 
     async fn commit(&self, settled: &[Committed]) -> Vec<Result<Commit, CallError>> {

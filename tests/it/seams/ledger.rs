@@ -20,13 +20,31 @@ use tributary::{
         memory::MemoryLedger,
     },
     event::ContentHash,
-    failure::Reason,
+    failure::{CallError, Reason},
     receive::Deadline,
 };
 
 const LEASE: Duration = Duration::from_mins(1);
 const WINDOW: Duration = Duration::from_hours(1);
 const ENTRIES_MAX: usize = 1_000;
+
+/// For tests that expect every wish to be answered.
+trait ClaimAll {
+    /// All answers, or the first error.
+    fn claim_all(
+        &self,
+        wishes: &[Claiming],
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Claim>, CallError>> + Send;
+}
+
+impl<L: Ledger + ?Sized> ClaimAll for L {
+    async fn claim_all(&self, wishes: &[Claiming], lease: Duration) -> Result<Vec<Claim>, CallError> {
+        let answers = self.claim(wishes, lease).await;
+        assert_eq!(answers.len(), wishes.len(), "one answer for each");
+        answers.into_iter().collect()
+    }
+}
 
 /// A ledger, and how time passes for it.
 struct Bench {
@@ -80,7 +98,7 @@ fn dead_lettered() -> Final {
 
 impl Bench {
     async fn claim(&self, wish: &Claiming) -> Claim {
-        let answers = self.ledger.claim(std::slice::from_ref(wish), LEASE).await;
+        let answers = self.ledger.claim_all(std::slice::from_ref(wish), LEASE).await;
         let answers = answers.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         assert_eq!(answers.len(), 1, "{}", self.name);
         answers[0]
@@ -224,7 +242,7 @@ async fn what_was_settled_again_is_known_for_a_window_of_its_own(bench: Bench) {
 
 async fn two_claims_of_one_key_in_one_call_are_one_after_the_other(bench: Bench) {
     let wishes = [wish("a", 1, 1), wish("b", 2, 1), wish("a", 3, 1), wish("a", 1, 1)];
-    let answers = bench.ledger.claim(&wishes, LEASE).await.expect("claimed");
+    let answers = bench.ledger.claim_all(&wishes, LEASE).await.expect("claimed");
     assert_eq!(answers.len(), 4, "{}: one answer for each", bench.name);
     let won: Vec<_> = answers.iter().map(|answer| *answer == Claim::Won).collect();
     assert_eq!(won, [true, true, false, true], "{}: {answers:?}", bench.name);
@@ -240,7 +258,7 @@ async fn a_call_about_many_answers_for_each_in_order(bench: Bench) {
             _ => wish(&format!("new-{at}"), 9, 1),
         })
         .collect();
-    let answers = bench.ledger.claim(&wishes, LEASE).await.expect("claimed");
+    let answers = bench.ledger.claim_all(&wishes, LEASE).await.expect("claimed");
     assert_eq!(answers.len(), 150, "{}", bench.name);
     for (at, answer) in answers.iter().enumerate() {
         let is_right = match at % 3 {
@@ -254,7 +272,7 @@ async fn a_call_about_many_answers_for_each_in_order(bench: Bench) {
     let results = bench.ledger.commit(&committed.collect::<Vec<_>>()).await;
     let done: Vec<_> = results.iter().map(|result| *result == Ok(Commit::Recorded)).collect();
     assert_eq!(done, (0..150).map(|at| at % 3 == 2).collect::<Vec<_>>(), "{}", bench.name);
-    assert_eq!(bench.ledger.claim(&[], LEASE).await, Ok(Vec::new()), "{}", bench.name);
+    assert_eq!(bench.ledger.claim_all(&[], LEASE).await, Ok(Vec::new()), "{}", bench.name);
 }
 
 async fn a_key_can_be_looked_up(bench: Bench) {
@@ -271,6 +289,22 @@ async fn a_key_can_be_looked_up(bench: Bench) {
     assert!(matches!(found.state, State::DeadLettered { ref reason, .. } if reason == "no_id"), "{found:?}");
     bench.pass(WINDOW + Duration::from_secs(1)).await;
     assert_eq!(bench.find("b").await, None, "{}: remembered beyond the window", bench.name);
+}
+
+/// A corrected event was claimed and its worker died: the letter is what an operator has to know of.
+async fn a_claim_that_has_ended_does_not_hide_the_letter_below_it(bench: Bench) {
+    bench.settle(&wish("a", 1, 1), dead_lettered()).await;
+    bench.win(&wish("a", 2, 2)).await;
+    let state = bench.find("a").await.map(|entry| entry.state);
+    assert!(matches!(state, Some(State::InProgress { .. })), "{}: {state:?}", bench.name);
+    bench.pass(LEASE + Duration::from_secs(1)).await;
+    let state = bench.find("a").await.map(|entry| entry.state);
+    assert!(matches!(state, Some(State::DeadLettered { .. })), "{}: {state:?}", bench.name);
+    // Where there is no letter, the claim that has ended is all that is known.
+    bench.win(&wish("b", 1, 1)).await;
+    bench.pass(LEASE + Duration::from_secs(1)).await;
+    let state = bench.find("b").await.map(|entry| entry.state);
+    assert!(matches!(state, Some(State::InProgress { .. })), "{}: {state:?}", bench.name);
 }
 
 async fn what_is_forgotten_can_be_won_and_its_owner_has_lost_it(bench: Bench) {
@@ -293,7 +327,7 @@ async fn of_sixteen_claimers_one_wins(bench: Bench) {
             let mut won = Vec::new();
             for keys in (0..KEYS).collect::<Vec<_>>().chunks(7) {
                 let wishes: Vec<_> = keys.iter().map(|at| wish(&at.to_string(), owner, 1)).collect();
-                let answers = ledger.claim(&wishes, LEASE).await.expect("claimed");
+                let answers = ledger.claim_all(&wishes, LEASE).await.expect("claimed");
                 won.extend(keys.iter().zip(answers).filter(|(_, it)| *it == Claim::Won).map(|(at, _)| *at));
                 tokio::task::yield_now().await;
             }
@@ -336,6 +370,7 @@ macro_rules! ledgers {
                 two_claims_of_one_key_in_one_call_are_one_after_the_other,
                 a_call_about_many_answers_for_each_in_order,
                 a_key_can_be_looked_up,
+                a_claim_that_has_ended_does_not_hide_the_letter_below_it,
                 what_is_forgotten_can_be_won_and_its_owner_has_lost_it,
             );
 

@@ -24,7 +24,9 @@ use tributary::{
     failure::CallError,
 };
 
-use super::{Bench, LEASE, Time, WINDOW, claimed, dead_lettered, hash, key, ledgers, published, wish};
+use super::{
+    Bench, ClaimAll, LEASE, Time, WINDOW, claimed, dead_lettered, hash, key, ledgers, published, wish,
+};
 use crate::support::{
     dynamodb::{self, DynamoDb},
     dynamodb_proxy::{Fate, Proxy},
@@ -90,7 +92,7 @@ fn commits(wishes: &[Claiming]) -> Vec<Committed> {
 }
 
 async fn claim(ledger: &DynamoDbLedger, wishes: &[Claiming]) -> Vec<Claim> {
-    ledger.claim(wishes, LEASE).await.expect("claimed")
+    ledger.claim_all(wishes, LEASE).await.expect("claimed")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,16 +174,18 @@ async fn throttled_statements_are_tried_again_by_themselves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_throttled_fails_alone_and_says_so() {
-    // Five tries of the claims, five of the commits.
-    let fate = |nth| match nth % 5 {
+    // One try of which all but one succeed and five in vain: of the claims, then of the commits.
+    let fate = |nth| match nth % 6 {
         0 => Fate::FailEvery(19, "ThrottlingError"),
         _ => Fate::FailAll("ThrottlingError"),
     };
     let (throttled, _proxy, _server) = behind(Duration::ZERO, fate).await;
     let wishes = wishes(20);
-    let failed = throttled.claim(&wishes, LEASE).await.expect_err("the last is throttled");
+    let answers = throttled.claim(&wishes, LEASE).await;
+    let won = answers.iter().filter(|answer| **answer == Ok(Claim::Won)).count();
+    let failed = answers.into_iter().find_map(Result::err).expect("the last is throttled");
     assert!(failed.is_transient() && failed.code() == "ThrottlingError", "{failed:?}");
-    // All but one were claimed nevertheless, and may be committed.
+    assert_eq!(won, 19, "the others are answered");
     let results = throttled.commit(&commits(&wishes)).await;
     let recorded = results.iter().filter(|result| **result == Ok(Commit::Recorded)).count();
     assert_eq!(recorded, 19, "{results:?}");
@@ -204,7 +208,7 @@ async fn a_server_s_errors_have_the_right_class() {
         let server = Scripted::start(move |_| (400, answer.clone())).await;
         let aws = dynamodb::aws_at(server.url());
         let ledger = DynamoDbLedger::new(&aws, TABLE, shared(&namespace(), &Arc::default()));
-        let failed = ledger.claim(&wishes(3), LEASE).await.expect_err(code);
+        let failed = ledger.claim_all(&wishes(3), LEASE).await.expect_err(code);
         assert_eq!(failed.is_transient(), is_transient, "{failed:?}");
         assert!(failed.code().ends_with(code) && failed.to_string().contains(cure), "{failed:?}");
         let looked = ledger.find(&key("a")).await.expect_err(code);
@@ -218,7 +222,7 @@ async fn a_short_answer_answers_nothing() {
     let server = Scripted::start(|_| (200, json!({"Responses": [{"TableName": TABLE}]}))).await;
     let aws = dynamodb::aws_at(server.url());
     let ledger = DynamoDbLedger::new(&aws, TABLE, shared(&namespace(), &Arc::default()));
-    let failed = ledger.claim(&wishes(3), LEASE).await.expect_err("two are not mentioned");
+    let failed = ledger.claim_all(&wishes(3), LEASE).await.expect_err("two are not mentioned");
     assert!(failed.is_transient(), "{failed:?}");
     // Which of them is mentioned, nobody knows.
     let results = ledger.commit(&commits(&wishes(3))).await;
@@ -229,9 +233,33 @@ async fn a_short_answer_answers_nothing() {
 async fn a_claim_that_comes_late_is_no_claim() {
     let (ledger, _proxy, _server) = behind(Duration::from_millis(150), |_| Fate::Pass).await;
     let failed =
-        ledger.claim(&wishes(3), Duration::from_millis(400)).await.expect_err("little is left of it");
+        ledger.claim_all(&wishes(3), Duration::from_millis(400)).await.expect_err("little is left of it");
     assert!(failed.is_transient() && failed.code() == "timeout", "{failed:?}");
     assert_eq!(claim(&ledger, &wishes(3)).await, [Claim::Won; 3], "in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_some_succeed_the_others_are_not_given_up() {
+    // All but the first of each request fail, more often in a row than is tried in vain.
+    let (ledger, proxy, _server) = behind(Duration::ZERO, |_| Fate::FailEvery(1, "ThrottlingError")).await;
+    assert_eq!(claim(&ledger, &wishes(7)).await, [Claim::Won; 7]);
+    assert_eq!(proxy.take().requests, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_answered_in_time_counts_and_the_rest_is_late() {
+    let (ledger, _proxy, _server) = behind(Duration::from_millis(400), |_| Fate::Pass).await;
+    assert_eq!(claim(&ledger, &[wish("old", 1, 1)]).await, [Claim::Won]);
+    // One request fits, and not the look that the old key takes.
+    let lease = Duration::from_millis(2_800);
+    let answers = ledger.claim(&[wish("old", 2, 1), wish("new", 2, 1), wish("old", 3, 1)], lease).await;
+    assert_eq!(answers[1], Ok(Claim::Won));
+    for late in [&answers[0], &answers[2]] {
+        assert!(
+            late.as_ref().is_err_and(|error| error.is_transient() && error.code() == "timeout"),
+            "{late:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +273,9 @@ async fn an_item_that_no_ledger_wrote_is_ours_to_cure() {
     let foreign = AttributeValue::S("of another program".to_owned());
     let put = client.put_item().table_name(TABLE).item("key", items[0]["key"].clone()).item("claim", foreign);
     put.send().await.expect("put");
-    let failed = ledger.claim(&wishes(1), LEASE).await.expect_err("unreadable");
+    let mut answers = ledger.claim(&wishes(3), LEASE).await.into_iter();
+    let failed = answers.next().and_then(Result::err).expect("unreadable");
+    assert_eq!(answers.collect::<Vec<_>>(), [Ok(Claim::Won), Ok(Claim::Won)], "its neighbours are answered");
     assert!(!failed.is_transient() && failed.code() == "foreign_item", "{failed:?}");
     assert!(!failed.to_string().contains("another program"), "{failed:?}");
     assert_eq!(ledger.forget(&wishes(1)[0].key).await, Ok(true));
@@ -265,7 +295,7 @@ async fn a_missing_table_and_a_wrong_key_are_told_with_their_cure() {
         [("no-such-table", "the table no-such-table exists"), ("wrong-key", "partition key `key`")]
     {
         let ledger = DynamoDbLedger::new(&server.aws(), table, shared(&namespace(), &Arc::default()));
-        let failed = ledger.claim(&wishes(1), LEASE).await.expect_err(table);
+        let failed = ledger.claim_all(&wishes(1), LEASE).await.expect_err(table);
         assert!(!failed.is_transient() && failed.to_string().contains(cure), "{table}: {failed:?}");
         let failed = ledger.commit(&commits(&wishes(1))).await.remove(0).expect_err(table);
         assert!(!failed.is_transient() && failed.to_string().contains(cure), "{table}: {failed:?}");
@@ -394,7 +424,7 @@ async fn a_server_that_is_killed_and_started_again_forgets_no_claim() {
             for ids in ids.chunks(ROUND) {
                 let wishes: Vec<_> = ids.iter().map(|id| wish(id, owner, 1)).collect();
                 let answers = loop {
-                    match ledger.claim(&wishes, LEASE).await {
+                    match ledger.claim_all(&wishes, LEASE).await {
                         Ok(answers) => break answers,
                         Err(error) => assert!(error.is_transient(), "{error:?}"),
                     }

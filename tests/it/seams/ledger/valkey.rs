@@ -23,7 +23,9 @@ use tributary::{
     },
 };
 
-use super::{Bench, LEASE, Time, WINDOW, claimed, dead_lettered, key, ledgers, published, redriven, wish};
+use super::{
+    Bench, ClaimAll, LEASE, Time, WINDOW, claimed, dead_lettered, key, ledgers, published, redriven, wish,
+};
 use crate::support::valkey::{Cluster, Valkey};
 
 ledgers! { alone }
@@ -81,7 +83,7 @@ async fn of_sixteen_workers_one_wins(config: ValkeyConfig) {
             let mut won = 0;
             for keys in (0..KEYS).collect::<Vec<_>>().chunks(7) {
                 let wishes: Vec<_> = keys.iter().map(|at| wish(&at.to_string(), owner, 1)).collect();
-                let answers = ledger.claim(&wishes, LEASE).await.expect("claimed");
+                let answers = ledger.claim_all(&wishes, LEASE).await.expect("claimed");
                 won += answers.iter().filter(|answer| **answer == Claim::Won).count();
             }
             won
@@ -202,7 +204,7 @@ async fn what_an_operator_took_away_is_neither_renewed_nor_committed_even_if_nob
 async fn a_large_call_answers_for_each_in_order() {
     for bench in [alone().await, cluster().await] {
         let wishes: Vec<_> = (0..1_000).map(|at| wish(&(at % 600).to_string(), at / 600 + 1, 1)).collect();
-        let answers = bench.ledger.claim(&wishes, LEASE).await.expect("claimed");
+        let answers = bench.ledger.claim_all(&wishes, LEASE).await.expect("claimed");
         let won: Vec<_> = answers.iter().map(|answer| *answer == Claim::Won).collect();
         assert_eq!(won, (0..1_000).map(|at| at < 600).collect::<Vec<_>>(), "{}", bench.name);
         let settled = wishes.iter().map(|wish| Committed { claim: claimed(wish), state: published() });
@@ -219,8 +221,8 @@ async fn deployments_with_namespaces_of_their_own_do_not_see_each_other() {
     let one = one(server.url());
     let wishes: &[Claiming] = &[wish("a", 1, 1)];
     for namespace in [namespace(), namespace()] {
-        assert_eq!(ledger(&one, &namespace).claim(wishes, LEASE).await, Ok(vec![Claim::Won]));
-        let theirs = ledger(&one, &namespace).claim(&[wish("a", 2, 1)], LEASE).await.expect("claimed");
+        assert_eq!(ledger(&one, &namespace).claim_all(wishes, LEASE).await, Ok(vec![Claim::Won]));
+        let theirs = ledger(&one, &namespace).claim_all(&[wish("a", 2, 1)], LEASE).await.expect("claimed");
         assert!(matches!(theirs[0], Claim::HeldElsewhere { .. }));
     }
 }
@@ -239,7 +241,7 @@ async fn an_id_takes_no_more_memory_than_is_documented() {
     let wishes: Vec<_> = (0..20_000).map(|at| wish(&at.to_string(), 1, 1)).collect();
     let stored_as = "0fd2dd0c-e2b5-4b1e-8b3e-5b6d4d3f8a10".to_owned();
     for wishes in wishes.chunks(1_000) {
-        ledger.claim(wishes, LEASE).await.expect("claimed");
+        ledger.claim_all(wishes, LEASE).await.expect("claimed");
         let state = tributary::dedupe::Final::Published { stored_as: stored_as.clone() };
         let settled = wishes.iter().map(|wish| Committed { claim: claimed(wish), state: state.clone() });
         let results = ledger.commit(&settled.collect::<Vec<_>>()).await;

@@ -8,14 +8,16 @@ use tributary::{
     failure::CallError,
 };
 
-use super::{Clock, LEASE, claimed, connect, key, ledger, namespace, one, published, several, wish};
+use super::{
+    ClaimAll, Clock, LEASE, claimed, connect, key, ledger, namespace, one, published, several, wish,
+};
 use crate::support::{
     child, python,
     valkey::{Cluster, Valkey},
 };
 
 async fn claim(config: &ValkeyConfig) -> Result<Vec<Claim>, CallError> {
-    ledger(config, &namespace()).claim(&[wish("a", 1, 1)], LEASE).await
+    ledger(config, &namespace()).claim_all(&[wish("a", 1, 1)], LEASE).await
 }
 
 async fn refusal(config: &ValkeyConfig) -> String {
@@ -69,9 +71,9 @@ async fn the_documented_permissions_are_enough() {
     let server = Valkey::start_with(&[]).await;
     let ledger = ledger(&with_user(&server, &PERMISSIONS), &namespace());
     let wish = wish("a", 1, 1);
-    assert_eq!(ledger.claim(std::slice::from_ref(&wish), LEASE).await, Ok(vec![Claim::Won]));
+    assert_eq!(ledger.claim_all(std::slice::from_ref(&wish), LEASE).await, Ok(vec![Claim::Won]));
     assert_eq!(ledger.release(&[claimed(&wish)]).await, [Ok(())]);
-    ledger.claim(std::slice::from_ref(&wish), LEASE).await.expect("claimed");
+    ledger.claim_all(std::slice::from_ref(&wish), LEASE).await.expect("claimed");
     let committed = Committed { claim: claimed(&wish), state: published() };
     assert_eq!(ledger.commit(&[committed]).await, [Ok(Commit::Recorded)]);
     assert!(ledger.find(&key("a")).await.expect("found").is_some());
@@ -105,7 +107,7 @@ async fn the_wrong_kind_of_server_is_our_mistake() {
     // Of several keys some are certainly elsewhere.
     let ledger = ledger(&one(servers.urls().remove(0)), &namespace());
     let wishes: Vec<_> = (0..20).map(|at| wish(&at.to_string(), 1, 1)).collect();
-    let error = ledger.claim(&wishes, LEASE).await.expect_err("a cluster");
+    let error = ledger.claim_all(&wishes, LEASE).await.expect_err("a cluster");
     assert!(error.to_string().contains("ledger.kind = \"valkey-cluster\""), "{error}");
     assert_eq!(error.code(), "MOVED");
 }
@@ -115,10 +117,10 @@ async fn keys_of_somebody_else_are_our_mistake() {
     let (server, namespace) = (Valkey::start_with(&[]).await, namespace());
     let config = one(server.url());
     let ledger = ledger(&config, &namespace);
-    ledger.claim(&[wish("a", 1, 1)], LEASE).await.expect("claimed");
+    ledger.claim_all(&[wish("a", 1, 1)], LEASE).await.expect("claimed");
     let key: Vec<String> = server.say(&["KEYS", "*"]);
     server.say::<()>(&["SET", &key[0], "secret"]);
-    let error = ledger.claim(&[wish("a", 1, 1)], LEASE).await.expect_err("no hash");
+    let error = ledger.claim_all(&[wish("a", 1, 1)], LEASE).await.expect_err("no hash");
     assert_eq!(error.code(), "WRONGTYPE", "{error}");
 }
 

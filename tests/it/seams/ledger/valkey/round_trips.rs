@@ -19,7 +19,7 @@ use tokio::{
 };
 use tributary::dedupe::{Claim, Commit, Committed, Ledger};
 
-use super::{LEASE, claimed, ledger, namespace, one, published, wish};
+use super::{ClaimAll, LEASE, claimed, ledger, namespace, one, published, wish};
 use crate::support::valkey::Valkey;
 
 /// Passes one connection on. Script calls are counted; answers wait until `wanted` of them have been said.
@@ -99,7 +99,7 @@ async fn a_call_is_said_as_a_whole_before_the_first_answer() {
     let settled: Vec<_> =
         claims.iter().map(|claim| Committed { claim: claim.clone(), state: published() }).collect();
     // The first calls teach the server the scripts.
-    ledger.claim(&[wish("first", 1, 1)], LEASE).await.expect("claimed");
+    ledger.claim_all(&[wish("first", 1, 1)], LEASE).await.expect("claimed");
     assert_eq!(proxy.calls(), 2, "by digest, then by text");
     let first = Committed { claim: claimed(&wish("first", 1, 1)), state: published() };
     assert_eq!(ledger.commit(&[first]).await, [Ok(Commit::Recorded)]);
@@ -107,13 +107,13 @@ async fn a_call_is_said_as_a_whole_before_the_first_answer() {
 
     // A thousand keys are five scripts of two hundred.
     proxy.expect(5);
-    let answers = ledger.claim(&wishes, LEASE).await.expect("an answer was waited for too early");
+    let answers = ledger.claim_all(&wishes, LEASE).await.expect("an answer was waited for too early");
     assert_eq!((answers, proxy.calls()), (vec![Claim::Won; 1_000], 5));
     proxy.expect(5);
     assert_eq!((ledger.commit(&settled).await, proxy.calls()), (vec![Ok(Commit::Recorded); 1_000], 5));
     proxy.expect(5);
     assert_eq!((ledger.release(&claims).await, proxy.calls()), (vec![Ok(()); 1_000], 5));
     proxy.expect(1);
-    let small = ledger.claim(&wishes[..7], LEASE).await.expect("claimed");
+    let small = ledger.claim_all(&wishes[..7], LEASE).await.expect("claimed");
     assert_eq!((small.len(), proxy.calls()), (7, 1));
 }
