@@ -1,8 +1,9 @@
 //! What a shared ledger costs: throughput and CPU beside the ledger in memory, in one run, near and 30 ms away.
 //!
-//! Twice: with the lake's own quota of 100 calls a second, which is the most that anybody can publish in one account
-//! and Region, and without it, where the service's core is the limit. The ledger's server shares the machine with
-//! everything else, so without the quota a part of what is lost is the server's own work.
+//! Three times: with half of the lake's quota of 100 calls a second, with all of it, which is the most that anybody can
+//! publish in one account and Region, and without it, where the service's core is the limit. The ledger's server shares the machine with
+//! everything else, so without the quota a part of what is lost is the server's own work. There is room for what is
+//! under way during a round trip (`ROOM`), for every ledger alike.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -21,8 +22,14 @@ use crate::{Row, far::Far, measure, process::pins};
 const FAR: Duration = Duration::from_millis(30);
 const EVENTS_PER_MESSAGE: u64 = 10;
 const TABLE: &str = "ledger";
-/// Calls a second: the quota, and none to speak of.
-const RATES: [(&str, u32); 2] = [("100 calls a second, the lake's quota", 100), ("no quota", 10_000)];
+/// `flow.max_in_flight_bytes`: at 30 ms each for a claim and a commit more is under way than the default holds.
+const ROOM: &str = "32MiB";
+/// Calls a second: a fleet's worker with half of the quota, the whole quota, and none to speak of.
+const RATES: [(&str, u32); 3] = [
+    ("50 calls a second, half of the lake's quota", 50),
+    ("100 calls a second, the lake's quota", 100),
+    ("no quota", 10_000),
+];
 
 pub(crate) fn compare(events: u64) {
     let servers: Vec<_> = [Server::valkey(), Server::dynamodb()].into_iter().flatten().collect();
@@ -33,15 +40,18 @@ pub(crate) fn compare(events: u64) {
         );
         println!("| ledger | events/s | of memory's | CPU µs per event | ledger requests per 1,000 events |");
         println!("| --- | ---: | ---: | ---: | ---: |");
-        let rate = ("TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND", rate.to_string());
-        let in_memory = measure(events, EVENTS_PER_MESSAGE, std::slice::from_ref(&rate));
+        let common = [
+            ("TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND", rate.to_string()),
+            ("TRIBUTARY_FLOW_MAX_IN_FLIGHT_BYTES", ROOM.to_owned()),
+        ];
+        let in_memory = measure(events, EVENTS_PER_MESSAGE, &common);
         print(events, "memory", &in_memory, &in_memory, None);
         for server in &servers {
             for (place, round_trip) in [("near", Duration::ZERO), ("30 ms away", FAR)] {
                 server.forget();
                 let far = Far::new(server.addr, round_trip, server.request_starts);
                 let mut more = server.environment(far.addr);
-                more.push(rate.clone());
+                more.extend(common.clone());
                 let row = measure(events, EVENTS_PER_MESSAGE, &more);
                 print(events, &format!("{}, {place}", server.name), &row, &in_memory, Some(far.requests()));
             }
