@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tracing::error;
+use tracing::warn;
 
 use super::{CommandError, Exit, trace::Said};
 use crate::{
@@ -119,14 +119,16 @@ async fn forget(asked: &Asked, args: ForgetArgs) -> Result<Exit, CommandError> {
         ));
     }
     asked.ledger.forget(&key(&destination, &args.id)).await.map_err(CommandError::failed)?;
-    error!(
-        who = operator(), why = args.reason, id = args.id, destination, state, sha256 = %entry.content_hash,
-        "forgot an id: if it comes again, it is published again"
-    );
+    let (who, why) = (operator(), &args.reason);
+    warn!(who, why, id = args.id, destination, state, sha256 = %entry.content_hash, "forgot an id");
+    // Whatever log.filter says.
+    output::note(format_args!(
+        "forgotten by {who}, because: {why}\n  {destination}: {state}, SHA-256 {}\nif it comes again, it is published again",
+        entry.content_hash
+    ));
     let cache_time = written(asked.config.ledger.cache_time);
     output::note(format_args!(
-        "forgotten; a worker that published it may still take a copy for a duplicate for up to {cache_time} \
-         (ledger.cache_time)"
+        "a worker that published it may still take a copy for a duplicate for up to {cache_time} (ledger.cache_time)"
     ));
     Ok(Exit::Done)
 }

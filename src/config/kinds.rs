@@ -1,9 +1,13 @@
 //! The kinds of value that a key may hold: how each is written, what bounds it has, and what to say when it is wrong.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod places;
+
+pub use places::{CaFile, Name, Password, Place, ValkeyUrls};
+
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    config::{ChannelArn, LogPlace, queue_url},
+    config::{ChannelArn, queue_url},
     limits,
 };
 
@@ -267,134 +271,6 @@ impl Kind for ExternalId {
 
     fn bounds(&self) -> String {
         format!("2 to {} letters, digits or _+=,.@:/-", limits::EXTERNAL_ID_CHARS_MAX)
-    }
-}
-
-/// A name: ASCII letters, digits and a few others.
-pub struct Name {
-    /// Fewest characters.
-    pub chars_min: usize,
-    /// Most characters.
-    pub chars_max: usize,
-    /// What may stand in it beside letters and digits.
-    pub others: &'static str,
-}
-
-impl Kind for Name {
-    type Value = String;
-
-    fn parse(&self, text: &str) -> Result<String, Wrong> {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || self.others.contains(c);
-        if (self.chars_min..=self.chars_max).contains(&text.len()) && text.chars().all(is_allowed) {
-            return Ok(text.to_owned());
-        }
-        Err(Wrong::new(
-            format!("{text:?} is no name that can stand here"),
-            format!("write {}", self.bounds()),
-        ))
-    }
-
-    fn bounds(&self) -> String {
-        format!("{} to {} letters, digits or {}", self.chars_min, self.chars_max, self.others)
-    }
-}
-
-/// A password. Secret.
-pub struct Password;
-
-impl Kind for Password {
-    type Value = String;
-    const SECRET: bool = true;
-
-    fn parse(&self, text: &str) -> Result<String, Wrong> {
-        if text.is_empty() || text.len() > PASSWORD_BYTES_MAX {
-            return Err(Wrong::new("the password is empty or too long", format!("write {}", self.bounds())));
-        }
-        Ok(text.to_owned())
-    }
-
-    fn bounds(&self) -> String {
-        format!("1 to {PASSWORD_BYTES_MAX} bytes")
-    }
-}
-
-/// Longer than any token that a server takes for a password.
-const PASSWORD_BYTES_MAX: usize = 4_096;
-
-/// URLs of Valkey or Redis servers, with commas between them.
-pub struct ValkeyUrls;
-
-impl Kind for ValkeyUrls {
-    type Value = Vec<String>;
-
-    fn parse(&self, text: &str) -> Result<Vec<String>, Wrong> {
-        text.split(',').map(|url| valkey_url(url.trim())).collect()
-    }
-
-    fn bounds(&self) -> String {
-        "redis:// or rediss://, a host and a port".into()
-    }
-}
-
-fn valkey_url(url: &str) -> Result<String, Wrong> {
-    let rest = url.strip_prefix("rediss://").or_else(|| url.strip_prefix("redis://"));
-    let Some(rest) = rest.map(|rest| rest.trim_end_matches('/')) else {
-        return Err(Wrong::new("is no URL of a server", "write redis:// or rediss://, a host and a port"));
-    };
-    let (user, host) = rest.rsplit_once('@').unwrap_or(("", rest));
-    if user.contains(':') {
-        return Err(Wrong::new("holds a password, which would be shown", "write it as ledger.password"));
-    }
-    let is_host = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    if host.is_empty() || !host.chars().all(is_host) {
-        return Err(Wrong::new("names no host", "write redis:// or rediss://, a host and a port"));
-    }
-    Ok(url.trim_end_matches('/').to_owned())
-}
-
-/// The path of a file with certificates.
-pub struct CaFile;
-
-impl Kind for CaFile {
-    type Value = PathBuf;
-
-    fn parse(&self, text: &str) -> Result<PathBuf, Wrong> {
-        if text.is_empty() {
-            return Err(Wrong::new("is empty", "write the path of a PEM file"));
-        }
-        Ok(text.into())
-    }
-
-    fn bounds(&self) -> String {
-        "a path".into()
-    }
-}
-
-/// A folder, or `s3://bucket/prefix`.
-pub struct Place;
-
-impl Kind for Place {
-    type Value = LogPlace;
-
-    fn parse(&self, text: &str) -> Result<LogPlace, Wrong> {
-        let cure = "write a folder such as /var/lib/tributary/log, or s3://bucket/prefix";
-        let Some(rest) = text.strip_prefix("s3://") else {
-            if text.is_empty() || text.contains("://") {
-                return Err(Wrong::new(format!("{text:?} is neither a folder nor a place in S3"), cure));
-            }
-            return Ok(LogPlace::Folder(text.into()));
-        };
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-        if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_allowed) {
-            return Err(Wrong::new(format!("{bucket:?} is no name of a bucket"), cure));
-        }
-        Ok(LogPlace::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
-    }
-
-    fn bounds(&self) -> String {
-        "a folder, or s3://bucket/prefix".into()
     }
 }
 
