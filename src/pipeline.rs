@@ -255,7 +255,7 @@ impl Stages {
         receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
         let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
         for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
-            let origin = origin(message, position, &original);
+            let origin = Origin::of(message, position, original);
             let mut candidate = |event, flow: &Arc<Flow>| {
                 let event = Candidate::new(event, &origin);
                 candidates.push(Delivery { event, origin: origin.clone(), receipt: receipt.share(flow) });
@@ -321,18 +321,6 @@ fn plain_body(message: &Message) -> Result<Bytes, Rejection> {
     decoded
         .map(Bytes::from)
         .map_err(|_| Rejection::new(Reason::NotBase64, "the message claims base64 and is not"))
-}
-
-fn origin(message: &Message, position: usize, original: &Bytes) -> Origin {
-    Origin {
-        message_id: message.handle.message_id.clone(),
-        position,
-        original: original.clone(),
-        attempt: message.attempt,
-        sent_at: message.sent_at,
-        deadline: message.deadline.clone(),
-        is_redriven: message.is_redriven,
-    }
 }
 
 /// Numbers that nobody's action sets: looked at every second.

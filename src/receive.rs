@@ -68,6 +68,23 @@ pub struct Message {
     pub is_redriven: bool,
 }
 
+#[cfg(test)]
+impl Message {
+    /// One that says nothing, for tests of what comes after it.
+    pub(crate) fn empty(deadline: Deadline) -> Self {
+        Self {
+            handle: Handle { message_id: "m".into(), delivery: 1 },
+            body: "".into(),
+            is_base64: false,
+            attempt: 1,
+            sent_at: None,
+            deadline,
+            group: None,
+            is_redriven: false,
+        }
+    }
+}
+
 /// Where messages come from.
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
@@ -110,6 +127,19 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// Of the event that stands at `position` in `message`, with its own bytes.
+    pub fn of(message: &Message, position: usize, original: Bytes) -> Self {
+        Self {
+            message_id: message.handle.message_id.clone(),
+            position,
+            original,
+            attempt: message.attempt,
+            sent_at: message.sent_at,
+            deadline: message.deadline.clone(),
+            is_redriven: message.is_redriven,
+        }
+    }
+
     /// The message and the place in it: names what has no id of its own.
     pub fn place(&self) -> String {
         format!("{}#{}", self.message_id, self.position)

@@ -183,7 +183,7 @@ mod tests {
         map::map,
         metrics::Metrics,
         publish::{Destination, LaneSettings},
-        receive::{Deadline, Handle, Message, Origin},
+        receive::{Deadline, Message, Origin},
         room::Room,
         settle::MessageReceipt,
         validate::validate,
@@ -227,29 +227,11 @@ mod tests {
         let flow = metrics.flow("lake", numbers.end_to_end_seconds.clone());
         let (to_settler, _settlements) = mpsc::unbounded_channel();
         let (rejected, _rejections) = mpsc::unbounded_channel();
-        let deadline = Deadline::new(Instant::now() + Duration::from_mins(10));
-        let message = Message {
-            handle: Handle { message_id: "m".into(), delivery: 1 },
-            body: "".into(),
-            is_base64: false,
-            attempt: 1,
-            sent_at: None,
-            deadline: deadline.clone(),
-            group: None,
-            is_redriven: false,
-        };
+        let message = Message::empty(Deadline::new(Instant::now() + Duration::from_mins(10)));
         let mut receipt = MessageReceipt::new(&message, room.take(1).await, to_settler);
         let mut batcher = Batcher::new(LIMITS);
         for position in 0..EVENTS {
-            let origin = Origin {
-                message_id: "m".into(),
-                position,
-                original: "".into(),
-                attempt: 1,
-                sent_at: None,
-                deadline: deadline.clone(),
-                is_redriven: false,
-            };
+            let origin = Origin::of(&message, position, "".into());
             let full =
                 batcher.push(Delivery { event: ready(position), origin, receipt: receipt.share(&flow) });
             assert!(full.is_none());

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     dedupe::{Commit, Committed, Entry, Fact, rounds::ROUND_MAX, waiting::wait},
-    receive::{Handle, Message},
+    receive::Message,
     room::Room,
     settle::{MessageReceipt, Settlement},
 };
@@ -95,30 +95,12 @@ impl Bench {
     }
 
     async fn candidates(&self, count: usize) -> Vec<Delivery<Candidate>> {
-        let deadline = Deadline::new(Instant::now() + Duration::from_mins(10));
-        let message = Message {
-            handle: Handle { message_id: "m".into(), delivery: 1 },
-            body: "".into(),
-            is_base64: false,
-            attempt: 1,
-            sent_at: None,
-            deadline: deadline.clone(),
-            group: None,
-            is_redriven: false,
-        };
+        let message = Message::empty(Deadline::new(Instant::now() + Duration::from_mins(10)));
         let flow = self.metrics.flow("lake", self.metrics.lane("lake").end_to_end_seconds);
         let room = Room::new(1 << 20).take(1).await;
         let mut receipt = MessageReceipt::new(&message, room, self.to_settler.clone());
         let mut candidate = |position| {
-            let origin = Origin {
-                message_id: "m".into(),
-                position,
-                original: "".into(),
-                attempt: 1,
-                sent_at: None,
-                deadline: deadline.clone(),
-                is_redriven: false,
-            };
+            let origin = Origin::of(&message, position, "".into());
             let event = Candidate::new(Err(Rejection::new(Reason::NoId, "scripted")), &origin);
             Delivery { event, origin, receipt: receipt.share(&flow) }
         };

@@ -80,20 +80,16 @@ fn role(servers: &[Sayings]) -> Fact {
 fn persistence(servers: &[Sayings], snapshots: Option<&[bool]>) -> Fact {
     let logs = servers.iter().all(|server| has(server, "aof_enabled", "1"));
     let log = if logs { "append-only file" } else { "no append-only file" };
-    let snapshot = match snapshots {
-        None => "snapshots not told",
-        Some(taken) if taken.iter().all(|is_taken| *is_taken) => "snapshots",
-        Some(_) => "no snapshots",
-    };
-    let warning = match snapshot {
-        _ if logs => None,
-        "no snapshots" => Some("a restart of the server forgets everything: set appendonly yes"),
-        "snapshots" => {
-            Some("a restart of the server forgets what came after the last snapshot: set appendonly yes")
+    let (snapshot, forgets) = match snapshots {
+        None => ("snapshots not told", None),
+        Some(taken) if taken.iter().all(|is_taken| *is_taken) => {
+            ("snapshots", Some("what came after the last snapshot"))
         }
-        _ => None,
+        Some(_) => ("no snapshots", Some("everything")),
     };
-    Fact { what: "persistence", value: format!("{log}, {snapshot}"), warning: warning.map(str::to_owned) }
+    let forgets = forgets.filter(|_| !logs);
+    let warning = forgets.map(|what| format!("a restart of the server forgets {what}: set appendonly yes"));
+    Fact { what: "persistence", value: format!("{log}, {snapshot}"), warning }
 }
 
 fn eviction(servers: &[Sayings]) -> Fact {
