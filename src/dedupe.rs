@@ -31,6 +31,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytestring::ByteString;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -209,13 +210,14 @@ pub enum State {
 }
 
 /// Something that a ledger says of itself, for an operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fact {
     /// What it is about.
     pub what: &'static str,
     /// What is so.
     pub value: String,
     /// What is wrong with that and what cures it, if anything is.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }
 

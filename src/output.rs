@@ -17,6 +17,11 @@ pub fn print(text: impl Display) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Without control characters, by which stored text could steer the terminal.
+pub fn visible(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 /// Writes a value to stdout as JSON for scripts: one line.
 ///
 /// # Errors

@@ -64,12 +64,7 @@ fn row(event: &LakeEvent) -> String {
         "{}  {}  {:<28} {:<28} {}",
         event.event_id, event.event_time, shown.source, shown.name, shown.uid
     );
-    visible(&row)
-}
-
-/// Without control characters, by which stored text could steer the terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    output::visible(&row)
 }
 
 async fn count(client: &LakeClient, json: bool) -> Result<Exit, CommandError> {

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
 use tracing::warn;
 
 use super::{CommandError, Exit, trace::Said};
@@ -164,23 +163,13 @@ fn operator() -> String {
     connect::worker_name(user.map(|user| format!("operator:{user}")).as_deref())
 }
 
-#[derive(Serialize)]
-struct Told {
-    what: &'static str,
-    value: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warning: Option<String>,
-}
-
 async fn stats(asked: &Asked, json: bool) -> Result<Exit, CommandError> {
     let facts = asked.ledger.describe().await.map_err(CommandError::failed)?;
-    let told = facts.into_iter().map(|Fact { what, value, warning }| Told { what, value, warning });
-    let told: Vec<_> = told.collect();
     if json {
-        output::print_json(&told)?;
+        output::print_json(&facts)?;
         return Ok(Exit::Done);
     }
-    for Told { what, value, warning } in &told {
+    for Fact { what, value, warning } in &facts {
         output::print(format_args!("{what:<24} {value}"))?;
         if let Some(warning) = warning {
             output::print(format_args!("  WARNING: {warning}"))?;

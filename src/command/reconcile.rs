@@ -145,8 +145,8 @@ fn print(outcome: &Outcome, log: &Log, as_json: bool) -> Result<(), CommandError
 
 /// One UID a line; without control characters, by which stored text could steer the terminal.
 fn named(listed: &Listed, kind: &str) -> Vec<String> {
-    let visible = |uid: &String| uid.replace(char::is_control, "\u{fffd}");
-    let mut lines: Vec<_> = listed.uids.iter().map(|uid| format!("{kind} {}", visible(uid))).collect();
+    let uids = listed.uids.iter().map(|uid| output::visible(uid));
+    let mut lines: Vec<_> = uids.map(|uid| format!("{kind} {uid}")).collect();
     let more = listed.count - listed.uids.len() as u64;
     if more > 0 {
         lines.push(format!("{kind} and {more} more; raise --limit to see them"));
