@@ -72,7 +72,7 @@ fn filler() -> String {
 fn measure(sample: &'static str, body: &Bytes) -> Row {
     let decoded = || decode(body.clone());
     let identified = |decoded: Vec<Decoded>| -> Vec<IdentifiedEvent> {
-        let raw = decoded.into_iter().map(|decoded| decoded.event.expect("an event"));
+        let raw = decoded.into_iter().map(|decoded| decoded.found.into_event().expect("an event"));
         raw.map(|raw| identify(raw, None).expect("a format")).collect()
     };
     let mapped = |events: &[IdentifiedEvent]| -> Vec<EventData> {

@@ -34,18 +34,110 @@ const EVENT_BYTES_MIN: usize = 100;
 /// How many envelopes and arrays may stand around an event.
 pub const ENVELOPES_MAX: usize = 4;
 
-/// One event of a message, or why it is none.
+/// One part of a message.
 pub struct Decoded {
-    /// The event's own bytes, a slice of the message where nothing had to be unescaped: what a dead letter keeps.
+    /// The part's own bytes, a slice of the message where nothing had to be unescaped: what a dead letter keeps.
     pub original: Bytes,
-    /// What stage 3 works on.
-    pub event: Result<RawEvent, Rejection>,
+    /// What it is.
+    pub found: Found,
+}
+
+/// What one part of a message turned out to be.
+#[derive(Debug)]
+pub enum Found {
+    /// An event: what stage 3 works on.
+    Event(RawEvent),
+    /// It says where events are: an object of S3, which stage 1 has to fetch.
+    Object(ObjectRef),
+    /// No event, and nobody's mistake: a test, or a sign of life.
+    Notice(Notice),
+    /// It should have been an event.
+    Rejected(Rejection),
+}
+
+impl Found {
+    /// The event, or why there is none here.
+    ///
+    /// # Errors
+    /// Also [`Reason::NoEvents`] for what is no event and no mistake, so that a caller who wants events can say so.
+    pub fn into_event(self) -> Result<RawEvent, Rejection> {
+        match self {
+            Self::Event(raw) => Ok(raw),
+            Self::Rejected(rejection) => Err(rejection),
+            Self::Object(_) => {
+                Err(Rejection::new(Reason::NoEvents, "names an S3 object; its events are there"))
+            }
+            Self::Notice(notice) => Err(Rejection::new(Reason::NoEvents, notice.sentence())),
+        }
+    }
+}
+
+/// An object of S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The key as S3 knows it: decoded, where the notification had it URL-encoded.
+    pub key: String,
+    /// Which version, where the notification says it.
+    pub version: Option<String>,
+    /// Bytes as stored, where the notification says it.
+    pub bytes: Option<u64>,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+/// What services send besides events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
+    /// S3, when notifications are set up: `s3:TestEvent`.
+    S3Test,
+    /// `CloudTrail`, when a trail's SNS topic is set up: "CloudTrail validation message."
+    CloudTrailValidation,
+    /// `CloudWatch` Logs, to see whether a subscription is reachable: `CONTROL_MESSAGE`.
+    LogsControl,
+    /// A `CloudTrail` digest file: hashes of log files.
+    Digest,
+    /// A `CloudTrail` Insights file: about activity, no activity itself.
+    Insight,
+}
+
+impl Notice {
+    /// Every kind.
+    pub const ALL: &'static [Self] =
+        &[Self::S3Test, Self::CloudTrailValidation, Self::LogsControl, Self::Digest, Self::Insight];
+
+    /// As a metric label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3Test => "s3_test",
+            Self::CloudTrailValidation => "cloudtrail_validation",
+            Self::LogsControl => "logs_control",
+            Self::Digest => "digest",
+            Self::Insight => "insight",
+        }
+    }
+
+    /// For people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::S3Test => "S3's test event, sent when notifications are set up",
+            Self::CloudTrailValidation => "CloudTrail's test message, sent when a trail's topic is set up",
+            Self::LogsControl => "CloudWatch Logs' test message, sent to see whether the subscription works",
+            Self::Digest => "a CloudTrail digest file, which holds hashes and no events",
+            Self::Insight => "a CloudTrail Insights file, which holds no audit events",
+        }
+    }
 }
 
 impl fmt::Debug for Decoded {
     /// Without the original: no payload may reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Decoded").field("event", &self.event).finish_non_exhaustive()
+        f.debug_struct("Decoded").field("found", &self.found).finish_non_exhaustive()
     }
 }
 
@@ -53,26 +145,26 @@ impl fmt::Debug for Decoded {
 ///
 /// A broken document is one rejection for the whole body; a broken element or line is one for itself.
 pub fn decode(body: Bytes) -> Vec<Decoded> {
-    let mut found = Found { decoded: Vec::with_capacity(1) };
-    found.body(&body, 0);
+    let mut taking = TakingApart { decoded: Vec::with_capacity(1) };
+    taking.body(&body, 0);
     let events_max = (body.len() / EVENT_BYTES_MIN).clamp(TINY_EVENTS_MAX, MESSAGE_EVENTS_MAX);
-    let problem = match found.decoded.len() {
+    let problem = match taking.decoded.len() {
         0 => Rejection::new(Reason::NoEvents, "the message holds no event"),
         count if count > events_max => {
             let text =
                 format!("more than the {events_max} events that a message of {} bytes may hold", body.len());
             Rejection::new(Reason::TooManyEvents, text)
         }
-        _ => return found.decoded,
+        _ => return taking.decoded,
     };
-    vec![Decoded { original: body, event: Err(problem) }]
+    vec![Decoded { original: body, found: Found::Rejected(problem) }]
 }
 
-struct Found {
+struct TakingApart {
     decoded: Vec<Decoded>,
 }
 
-impl Found {
+impl TakingApart {
     /// A whole body: of the message, or of an SNS notification.
     fn body(&mut self, bytes: &Bytes, depth: usize) {
         match document(&without_byte_order_mark(bytes)) {
@@ -80,7 +172,7 @@ impl Found {
             Ok(Some(text)) => self.value(&text, depth),
             Err(rejection) => {
                 if !self.lines(bytes, depth) {
-                    self.decoded.push(Decoded { original: bytes.clone(), event: Err(rejection) });
+                    self.decoded.push(Decoded { original: bytes.clone(), found: Found::Rejected(rejection) });
                 }
             }
         }
@@ -111,7 +203,9 @@ impl Found {
         for (line, read) in lines.into_iter().zip(documents) {
             match read {
                 Ok(text) => text.iter().for_each(|text| self.value(text, depth + 1)),
-                Err(rejection) => self.decoded.push(Decoded { original: line, event: Err(rejection) }),
+                Err(rejection) => {
+                    self.decoded.push(Decoded { original: line, found: Found::Rejected(rejection) });
+                }
             }
         }
         true
@@ -141,7 +235,7 @@ impl Found {
         }
         match canonical::read(text).and_then(envelope::open) {
             Ok(Opened::Event(raw)) => {
-                self.decoded.push(Decoded { original: text.as_bytes().clone(), event: Ok(raw) });
+                self.decoded.push(Decoded { original: text.as_bytes().clone(), found: Found::Event(raw) });
             }
             Ok(Opened::Value(inner)) => self.value(&inner, depth + 1),
             Ok(Opened::Body(inner)) => self.body(inner.as_bytes(), depth + 1),
@@ -152,7 +246,8 @@ impl Found {
     fn records(&mut self, text: &ByteString, records: &str, depth: usize) {
         let first = self.decoded.len();
         self.value(&text.slice_ref(records), depth);
-        let is_notification = |decoded: &Decoded| decoded.event.as_ref().is_ok_and(envelope::is_s3_record);
+        let is_notification =
+            |decoded: &Decoded| matches!(&decoded.found, Found::Event(raw) if envelope::is_s3_record(raw));
         if self.decoded.get(first).is_some_and(is_notification) {
             self.decoded.truncate(first);
             self.reject(text, envelope::s3_is_not_read());
@@ -160,7 +255,7 @@ impl Found {
     }
 
     fn reject(&mut self, text: &ByteString, rejection: Rejection) {
-        self.decoded.push(Decoded { original: text.as_bytes().clone(), event: Err(rejection) });
+        self.decoded.push(Decoded { original: text.as_bytes().clone(), found: Found::Rejected(rejection) });
     }
 }
 

@@ -138,7 +138,7 @@ impl Explanation {
         oversize: Oversize,
         fixed: Option<Format>,
     ) -> Result<ReadyEvent, Rejection> {
-        let raw = decoded.event?;
+        let raw = decoded.found.into_event()?;
         self.content_hash = Some(raw.content_hash.to_string());
         let identified = identify(raw, fixed)?;
         self.format = Some(identified.format.name());

@@ -22,7 +22,7 @@ pub struct Counts {
     pub published: u64,
     /// The ledger knew them as settled before.
     pub duplicate: u64,
-    /// A rule of the operator dropped them. No stage filters yet, so this stays 0.
+    /// A rule of the operator dropped them, or they were no events to begin with, such as S3's test event.
     pub filtered: u64,
     /// The dead-letter queue confirmed them.
     pub dead_lettered: u64,
@@ -89,6 +89,7 @@ impl Flow {
             Ending::Published => counts.published += 1,
             Ending::Duplicate => counts.duplicate += 1,
             Ending::DeadLettered => counts.dead_lettered += 1,
+            Ending::Filtered => counts.filtered += 1,
             Ending::Returned => counts.returned += 1,
         }
     }

@@ -17,6 +17,8 @@ pub mod decode;
 
 pub mod identify;
 
+pub mod route;
+
 pub mod dedupe;
 
 pub mod map;

@@ -15,7 +15,7 @@ use crate::{
     checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, decode},
+    decode::{Decoded, Found, decode},
     dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
     event::{IdentifiedEvent, ReadyEvent},
     failure::{Reason, Rejection},
@@ -31,7 +31,8 @@ use crate::{
         intake::{Intake, Process, Received},
     },
     room::Room,
-    settle::{MessageReceipt, Settler, ToSettler},
+    route::Filtered,
+    settle::{MessageReceipt, Proof, Settler, ToSettler},
     tasks::joined,
     validate::validate,
 };
@@ -250,17 +251,23 @@ impl Stages {
     fn candidates(&self, message: &Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
         let decoded = match plain_body(message) {
             Ok(body) => decode(body),
-            Err(rejection) => vec![Decoded { original: message.body.clone(), event: Err(rejection) }],
+            Err(rejection) => {
+                vec![Decoded { original: message.body.clone(), found: Found::Rejected(rejection) }]
+            }
         };
         receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
         let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
-        for (position, Decoded { original, event }) in decoded.into_iter().enumerate() {
+        for (position, Decoded { original, found }) in decoded.into_iter().enumerate() {
             let origin = Origin::of(message, position, original);
             let mut candidate = |event, flow: &Arc<Flow>| {
                 let event = Candidate::new(event, &origin);
                 candidates.push(Delivery { event, origin: origin.clone(), receipt: receipt.share(flow) });
             };
-            match event.and_then(|raw| identify(raw, self.format)) {
+            if let Found::Notice(_) = found {
+                receipt.share(&self.rejected_early).ack(Proof::Filtered(Filtered::notice()));
+                continue;
+            }
+            match found.into_event().and_then(|raw| identify(raw, self.format)) {
                 Ok(event) => {
                     if let Some((last, others)) = self.lanes.split_last() {
                         for lane in others {

@@ -119,7 +119,7 @@ mod tests {
                 r#"{{"version":"1.0","userIdentity":{{"type":"User","principalId":"p"}},"eventSource":"a.example.com",
                 "eventName":"Login","eventTime":"{time}","UID":"{uid}"}}"#
             );
-            let raw = decode(json.into()).remove(0).event.unwrap();
+            let raw = decode(json.into()).remove(0).found.into_event().unwrap();
             let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
             let event = checksum(validate(event, Oversize::Move).unwrap());
             let sent: serde_json::Value = serde_json::from_str(event.json()).unwrap();

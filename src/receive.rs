@@ -7,6 +7,7 @@ pub mod intake;
 pub mod sqs;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -47,6 +48,20 @@ impl Deadline {
     }
 }
 
+/// What is known of a message beside its body: what formats and routes may ask for, as `$message`. Payload: it is
+/// in no log.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The queue's name.
+    pub source: Arc<str>,
+    /// The message group that the producer chose, of any kind of queue.
+    pub group: Option<Arc<str>>,
+    /// The message attributes that are texts and not ours, by name.
+    pub attributes: BTreeMap<String, String>,
+    /// The S3 object that the event was read from, as `s3://bucket/key`.
+    pub object: Option<Arc<str>>,
+}
+
 /// What a source hands over: plain values, no behaviour.
 #[derive(Clone)]
 pub struct Message {
@@ -66,6 +81,8 @@ pub struct Message {
     pub group: Option<Arc<str>>,
     /// An operator sent it again on purpose after it had been dead-lettered.
     pub is_redriven: bool,
+    /// What came beside the body.
+    pub about: Arc<About>,
 }
 
 #[cfg(test)]
@@ -81,6 +98,7 @@ impl Message {
             deadline,
             group: None,
             is_redriven: false,
+            about: Arc::default(),
         }
     }
 }
@@ -124,6 +142,8 @@ pub struct Origin {
     pub deadline: Deadline,
     /// See [`Message::is_redriven`].
     pub is_redriven: bool,
+    /// See [`Message::about`].
+    pub about: Arc<About>,
 }
 
 impl Origin {
@@ -137,6 +157,7 @@ impl Origin {
             sent_at: message.sent_at,
             deadline: message.deadline.clone(),
             is_redriven: message.is_redriven,
+            about: message.about.clone(),
         }
     }
 

@@ -20,6 +20,8 @@ use crate::{
     dedupe::{Duplicate, Final, OpenClaim},
     flow::Flow,
     publish::Published,
+    room::Permit,
+    route::Filtered,
 };
 
 /// Why a delivery may be acked. Each variant can be made by one module only.
@@ -33,6 +35,9 @@ use crate::{
 /// ```compile_fail
 /// let proof = tributary::dedupe::Duplicate(());
 /// ```
+/// ```compile_fail
+/// let proof = tributary::route::Filtered(());
+/// ```
 #[derive(Debug)]
 pub enum Proof {
     /// The destination confirmed the event.
@@ -41,6 +46,8 @@ pub enum Proof {
     Duplicate(Duplicate),
     /// The dead-letter queue confirmed the letter.
     DeadLettered(DeadLettered),
+    /// A rule dropped it, or it was no event to begin with.
+    Filtered(Filtered),
 }
 
 /// How a delivery ended, as counted.
@@ -50,6 +57,7 @@ pub enum Ending {
     Published,
     Duplicate,
     DeadLettered,
+    Filtered,
     Returned,
 }
 
@@ -67,6 +75,7 @@ impl Outcome {
             Self::Ack(Proof::Published(_)) => Ending::Published,
             Self::Ack(Proof::Duplicate(_)) => Ending::Duplicate,
             Self::Ack(Proof::DeadLettered(_)) => Ending::DeadLettered,
+            Self::Ack(Proof::Filtered(_)) => Ending::Filtered,
             Self::Return(_) | Self::Drop => Ending::Returned,
         }
     }
@@ -87,7 +96,7 @@ impl Outcome {
                 Some(Final::Published { stored_as: published.into_stored_as() })
             }
             Self::Ack(Proof::DeadLettered(letter)) => Some(Final::DeadLettered { reason: letter.reason() }),
-            Self::Ack(Proof::Duplicate(_)) | Self::Return(_) | Self::Drop => None,
+            Self::Ack(Proof::Duplicate(_) | Proof::Filtered(_)) | Self::Return(_) | Self::Drop => None,
         }
     }
 }
@@ -104,6 +113,8 @@ struct Ended {
     flow: Arc<Flow>,
     claim: Option<OpenClaim>,
     outcome: Outcome,
+    /// Given back when this is settled.
+    room: Option<Arc<Permit>>,
 }
 
 /// The way to the settler. Unbounded, yet it never holds more than the room allows: each entry owns a part of it.

@@ -215,7 +215,7 @@ mod tests {
             r#"{{"version":"1.0","userIdentity":{{"type":"User","principalId":"p"}},"eventSource":"a.example.com",
             "eventName":"Login","eventTime":"2026-01-02T03:04:05Z","UID":"u-{number}"}}"#
         );
-        let raw = decode(json.into()).remove(0).event.unwrap();
+        let raw = decode(json.into()).remove(0).found.into_event().unwrap();
         let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
         checksum(validate(event, Oversize::Move).unwrap())
     }

@@ -8,6 +8,7 @@ mod batches;
 mod held;
 
 use std::{
+    collections::{BTreeMap, HashMap},
     fmt::Write,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -16,13 +17,13 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_sqs::{
     Client,
-    types::{Message as SqsMessage, MessageSystemAttributeName as Attribute},
+    types::{Message as SqsMessage, MessageAttributeValue, MessageSystemAttributeName as Attribute},
 };
 use md5::{Digest, Md5};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use super::{Deadline, Handle, Message, Source};
+use super::{About, Deadline, Handle, Message, Source};
 use crate::{
     aws::{Aws, Failure, failure, sqs::class_of},
     config::{SourceConfig, is_fifo},
@@ -35,6 +36,8 @@ use crate::{
 use batches::{Entry, in_batches};
 use held::{Held, HeldMessages};
 
+/// Attributes with this start are Tributary's own.
+const OWN_ATTRIBUTES: &str = "tributary.";
 /// How often the heartbeat looks for messages to extend.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
 
@@ -42,6 +45,7 @@ const HEARTBEAT_LOOK: Duration = Duration::from_millis(500);
 pub struct SqsSource {
     client: Client,
     queue_url: String,
+    queue_name: Arc<str>,
     wait: Duration,
     visibility: Duration,
     held: HeldMessages,
@@ -54,6 +58,7 @@ impl SqsSource {
         Self {
             client: aws.sqs(&config.queue_url),
             queue_url: config.queue_url.clone(),
+            queue_name: config.queue_url.rsplit('/').next().unwrap_or_default().into(),
             wait: config.wait,
             visibility: config.visibility,
             held: HeldMessages::default(),
@@ -100,6 +105,12 @@ impl SqsSource {
                 .filter(|_| is_fifo(&self.queue_url))
                 .map(|group| group.as_str().into()),
             is_redriven: message_attributes.contains_key(LETTER_ATTRIBUTE),
+            about: Arc::new(About {
+                source: self.queue_name.clone(),
+                group: attributes.get(&Attribute::MessageGroupId).map(|group| group.as_str().into()),
+                attributes: texts(message_attributes),
+                object: None,
+            }),
         })
     }
 
@@ -147,7 +158,7 @@ impl Source for SqsSource {
             .message_system_attribute_names(Attribute::ApproximateReceiveCount)
             .message_system_attribute_names(Attribute::SentTimestamp)
             .message_system_attribute_names(Attribute::MessageGroupId)
-            .message_attribute_names("tributary.*")
+            .message_attribute_names("All")
             .send()
             .await
             .map_err(|error| self.class("receive", failure(&error)))?;
@@ -213,11 +224,17 @@ impl Source for SqsSource {
     }
 }
 
-fn attribute<T: std::str::FromStr>(
-    attributes: &std::collections::HashMap<Attribute, String>,
-    name: &Attribute,
-) -> Option<T> {
+fn attribute<T: std::str::FromStr>(attributes: &HashMap<Attribute, String>, name: &Attribute) -> Option<T> {
     attributes.get(name)?.parse().ok()
+}
+
+/// The producer's own attributes. Binary ones say nothing that a format or a route could ask for.
+fn texts(attributes: HashMap<String, MessageAttributeValue>) -> BTreeMap<String, String> {
+    attributes
+        .into_iter()
+        .filter(|(name, _)| !name.starts_with(OWN_ATTRIBUTES))
+        .filter_map(|(name, value)| Some((name, value.string_value?)))
+        .collect()
 }
 
 fn md5_hex(bytes: &[u8]) -> String {

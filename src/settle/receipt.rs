@@ -105,11 +105,17 @@ impl MessageReceipt {
 
     /// One delivery of the message.
     pub fn share(&mut self, flow: &Arc<Flow>) -> Receipt {
+        self.share_with_room(flow, None)
+    }
+
+    /// One delivery of a message that is too large to be here as a whole: it has room of its own, which is given
+    /// back as soon as this delivery, and whatever else shares the permit, is settled.
+    pub fn share_with_room(&mut self, flow: &Arc<Flow>, room: Option<Arc<Permit>>) -> Receipt {
         self.shares += 1;
         self.message.open.fetch_add(1, Ordering::AcqRel);
         flow.begin();
         Receipt {
-            open: Some(Share { message: self.message.clone(), flow: flow.clone(), claim: None }),
+            open: Some(Share { message: self.message.clone(), flow: flow.clone(), claim: None, room }),
             to_settler: self.to_settler.clone(),
         }
     }
@@ -161,6 +167,7 @@ struct Share {
     message: Arc<Ticket>,
     flow: Arc<Flow>,
     claim: Option<OpenClaim>,
+    room: Option<Arc<Permit>>,
 }
 
 impl Receipt {
@@ -192,11 +199,10 @@ impl Receipt {
     }
 
     fn settle(&mut self, outcome: Outcome) {
-        if let Some(Share { message, flow, claim }) = self.open.take() {
+        if let Some(Share { message, flow, claim, room }) = self.open.take() {
+            let delivery = Some(Ended { flow, claim, outcome, room });
             // The settler outlives every receipt; without it the source delivers the message again by itself.
-            drop(
-                self.to_settler.send(Settlement { message, delivery: Some(Ended { flow, claim, outcome }) }),
-            );
+            drop(self.to_settler.send(Settlement { message, delivery }));
         }
     }
 }

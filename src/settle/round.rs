@@ -7,6 +7,7 @@ use super::{Ended, Ending, Outcome, Settlement, receipt::Ticket};
 use crate::{
     dedupe::{Claimed, Committed, OpenClaim},
     flow::Flow,
+    room::Permit,
 };
 
 /// How one delivery ended; its message does not know yet.
@@ -25,6 +26,8 @@ pub(super) struct Delivered {
     /// After how long the message is to come again, if it is.
     pub(super) returned_after: Option<Duration>,
     pub(super) was_dropped: bool,
+    /// Given back when this is settled.
+    _room: Option<Arc<Permit>>,
 }
 
 /// A delivery that the ledger has to remember as settled.
@@ -55,10 +58,10 @@ impl Round {
         round
     }
 
-    fn add(&mut self, message: Arc<Ticket>, Ended { flow, claim, outcome }: Ended) {
+    fn add(&mut self, message: Arc<Ticket>, Ended { flow, claim, outcome, room }: Ended) {
         let was_dropped = matches!(outcome, Outcome::Drop);
         let (ending, returned_after) = (outcome.ending(), outcome.returned_after());
-        let delivery = Some(Delivered { flow, ending, returned_after, was_dropped });
+        let delivery = Some(Delivered { flow, ending, returned_after, was_dropped, _room: room });
         let claimed = claim.as_ref().map(|open| open.claimed().clone());
         let share = Share { message, delivery, claim };
         match (claimed, outcome.into_final()) {

@@ -31,7 +31,7 @@ pub(crate) fn ready_as(
     fixed: Option<Format>,
 ) -> Vec<Result<ReadyEvent, Rejection>> {
     let stages = |raw| validate(map(&identify(raw, fixed)?, ACCOUNT)?, oversize).map(checksum);
-    decode(body.into()).into_iter().map(|decoded| decoded.event.and_then(stages)).collect()
+    decode(body.into()).into_iter().map(|decoded| decoded.found.into_event().and_then(stages)).collect()
 }
 
 /// Every documented rule that an entry breaks; empty for a good one.

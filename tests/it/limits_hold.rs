@@ -111,7 +111,7 @@ fn one(body: impl Into<Bytes>) -> Decoded {
 }
 
 fn hash(body: impl Into<Bytes>) -> ContentHash {
-    one(body).event.expect("an event").content_hash
+    one(body).found.into_event().expect("an event").content_hash
 }
 
 /// The same value with every object's keys the other way round.

@@ -83,6 +83,7 @@ impl Source for Hands {
                 deadline,
                 group: queued.group.as_deref().map(Into::into),
                 is_redriven: false,
+                about: Arc::default(),
             });
         }
         (world.next_handle, world.receive_count_max) = (next, most);

@@ -187,6 +187,7 @@ async fn an_event_is_logged_also_when_its_claim_was_lost_before_it_could_be_comm
         deadline: Deadline::new(Instant::now() + Duration::from_mins(10)),
         group: None,
         is_redriven: false,
+        about: Arc::default(),
     });
     let (shutdown, mut worker) = (Shutdown::default(), JoinSet::new());
     worker.spawn(pipeline(&world, &metrics).run(shutdown.clone()));
