@@ -4,6 +4,7 @@
 //! after what they adapt.
 
 pub mod intake;
+pub mod objects;
 pub mod sqs;
 
 use std::{

@@ -1,0 +1,3 @@
+//! S3 objects.
+mod frames;
+mod inflate;
