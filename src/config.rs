@@ -5,7 +5,7 @@
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
-use crate::{dedupe::OnConflict, identify::Format};
+use crate::{dedupe::OnConflict, identify::Format, receive::objects::Buckets};
 
 mod bounds;
 mod channel_arn;
@@ -35,6 +35,8 @@ pub use show::{Setting, settings, settings_toml};
 #[expect(missing_docs, reason = "each field is one table of the configuration reference")]
 pub struct Config {
     pub source: SourceConfig,
+    /// `None`: no objects are read.
+    pub objects: Option<ObjectsConfig>,
     pub dead_letter: DeadLetterConfig,
     /// At least one; names are distinct.
     pub destinations: Vec<DestinationConfig>,
@@ -75,6 +77,15 @@ pub struct SourceConfig {
     pub visibility: Duration,
     /// `None`: told by content.
     pub format: Option<Format>,
+}
+
+/// The objects that messages lead to.
+#[derive(Clone, Debug)]
+pub struct ObjectsConfig {
+    /// The buckets that may be read.
+    pub buckets: Buckets,
+    /// Most objects read at once.
+    pub concurrency_max: usize,
 }
 
 /// The queue for what can never be published.

@@ -104,12 +104,20 @@ pub enum Notice {
     Digest,
     /// A `CloudTrail` Insights file: about activity, no activity itself.
     Insight,
+    /// An S3 object without a single record, such as the mark of a folder.
+    EmptyObject,
 }
 
 impl Notice {
     /// Every kind.
-    pub const ALL: &'static [Self] =
-        &[Self::S3Test, Self::CloudTrailValidation, Self::LogsControl, Self::Digest, Self::Insight];
+    pub const ALL: &'static [Self] = &[
+        Self::S3Test,
+        Self::CloudTrailValidation,
+        Self::LogsControl,
+        Self::Digest,
+        Self::Insight,
+        Self::EmptyObject,
+    ];
 
     /// As a metric label.
     pub fn name(self) -> &'static str {
@@ -119,6 +127,7 @@ impl Notice {
             Self::LogsControl => "logs_control",
             Self::Digest => "digest",
             Self::Insight => "insight",
+            Self::EmptyObject => "empty_object",
         }
     }
 
@@ -130,6 +139,7 @@ impl Notice {
             Self::LogsControl => "CloudWatch Logs' test message, sent to see whether the subscription works",
             Self::Digest => "a CloudTrail digest file, which holds hashes and no events",
             Self::Insight => "a CloudTrail Insights file, which holds no audit events",
+            Self::EmptyObject => "an S3 object that holds no records",
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     config::{
         LogFormat, Oversize,
         kinds::{
-            Bytes, CaFile, Channel, Choice, Count, ExternalId, Kind, Listen, LogFilter, Name, Password,
-            Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
+            BucketNames, Bytes, CaFile, Channel, Choice, Count, ExternalId, Kind, Listen, LogFilter, Name,
+            Password, Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
         },
     },
     dedupe::OnConflict,
@@ -117,6 +117,11 @@ pub static TABLES: &[(&str, &str)] = &[
     ("source", "The queue that events come from."),
     ("dead_letter", "The queue for what can never be published, with the reason beside each event."),
     (
+        "objects",
+        "Log files in S3. A message that names an object, such as S3's own notification, leads to it, and its records \
+         are the events.",
+    ),
+    (
         "destinations.*",
         "One channel of CloudTrail Lake. At least one is needed; the name after the dot is yours \
          (a lower-case letter, then letters, digits and dashes, 32 in all) and labels metrics and dead letters.",
@@ -223,6 +228,14 @@ keys! {
         "The format of the events: \"lake\" is the integration event schema, \"cloudtrail\" are native CloudTrail \
          records, \"auto\" tells them apart by content, event by event. Fix it where only one format may come, so \
          that anything else is dead-lettered.";
+
+    OBJECTS_BUCKETS: BucketNames = "objects.buckets", Absent::Nothing { example: "audit-logs, trail-*" }, BucketNames,
+        "The buckets whose objects are read, with commas between them; a * at the end of a name stands for anything. \
+         Without it none is: whoever may send to the queue could otherwise have any object published that the role may \
+         read. A message that names another bucket is dead-lettered.";
+    OBJECTS_CONCURRENCY_MAX: Count = "objects.concurrency_max", Absent::Default("4"), Count { min: 1, max: 256 },
+        "Objects that are read at once. Each may take 1 MiB while it is read, and its message counts as much towards \
+         flow.max_in_flight_bytes. Raise it where objects are many and small; one large object is never read faster.";
 
     DEAD_LETTER_QUEUE_URL: QueueUrl = "dead_letter.queue_url", DEAD_LETTER_QUEUE, QueueUrl,
         "Where dead letters go. Must be another queue than the source, FIFO if the source is FIFO, with the longest \
@@ -368,6 +381,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 39);
+        assert_eq!(ALL.len(), 41);
     }
 }

@@ -15,8 +15,7 @@ use crate::limits;
 /// Longest record. Three times what the lake takes, and a dead letter can hold it even as base64.
 pub(super) const RECORD_BYTES_MAX: usize = 750_000;
 const LETTER_WORDS_BYTES: usize = 32_000;
-const _: () =
-    assert!(RECORD_BYTES_MAX.div_ceil(3) * 4 + LETTER_WORDS_BYTES < limits::SQS_BYTES_MAX);
+const _: () = assert!(RECORD_BYTES_MAX.div_ceil(3) * 4 + LETTER_WORDS_BYTES < limits::SQS_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX > 2 * limits::EVENT_DATA_BYTES_MAX);
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -125,14 +124,17 @@ impl Frames {
     fn begin(&mut self, byte: u8) -> (Option<Frame>, bool) {
         match (self.place, byte) {
             (Place::Nowhere, _)
-            | (Place::Documents | Place::Elements { .. } | Place::Rest, b' ' | b'\n' | b'\r' | b'\t' | b',')
+            | (
+                Place::Documents | Place::Elements { .. } | Place::Rest,
+                b' ' | b'\n' | b'\r' | b'\t' | b',',
+            )
             | (Place::Start, b' ' | b'\n' | b'\r' | b'\t') => {}
             (Place::Start, _) if self.passes_mark(byte) => {}
             (Place::Start, b'{' | b'[') => {
                 self.place = Place::Documents;
                 return (self.first_line.take().map(Frame::Record), false);
             }
-            (Place::Start, _) if self.first_line.is_some() => return (self.stop(Frame::NotJson), true),
+            (Place::Start, _) if self.first_line.is_some() => return (Some(self.stop(Frame::NotJson)), true),
             (Place::Documents, b'[') => self.place = Place::Elements { is_wrapped: false },
             (Place::Elements { is_wrapped: true }, b']') => self.place = Place::Rest,
             (Place::Elements { .. }, b']') | (Place::Rest, b'}') => self.place = Place::Documents,
@@ -163,7 +165,7 @@ impl Frames {
                 self.first_line = Some(line);
                 None
             }
-            (Place::Start, _) => self.stop(Frame::NotJson),
+            (Place::Start, _) => Some(self.stop(Frame::NotJson)),
             (_, frame) => Some(frame),
         }
     }
@@ -171,22 +173,22 @@ impl Frames {
     /// The text has ended.
     fn last(&mut self) -> Option<Frame> {
         if self.capture.as_ref().is_some_and(|capture| !capture.may_end()) {
-            return self.stop(Frame::CutOff);
+            return Some(self.stop(Frame::CutOff));
         }
         let loose = self.captured();
         match self.place {
             _ if loose.is_some() => loose,
-            Place::Start if self.first_line.is_some() => self.stop(Frame::NotJson),
-            Place::Elements { .. } | Place::Rest => self.stop(Frame::CutOff),
+            Place::Start if self.first_line.is_some() => Some(self.stop(Frame::NotJson)),
+            Place::Elements { .. } | Place::Rest => Some(self.stop(Frame::CutOff)),
             Place::Start | Place::Documents | Place::Nowhere => None,
         }
     }
 
-    fn stop(&mut self, frame: Frame) -> Option<Frame> {
+    fn stop(&mut self, frame: Frame) -> Frame {
         self.place = Place::Nowhere;
         self.capture = None;
         self.first_line = None;
-        Some(frame)
+        frame
     }
 
     fn passes_mark(&self, byte: u8) -> bool {

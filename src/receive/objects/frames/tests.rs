@@ -129,8 +129,14 @@ fn a_text_that_is_cut_off_gives_what_was_whole() {
 fn a_record_that_is_too_long_is_passed_over_and_the_next_is_found() {
     let long = format!("{{\"long\":\"{}\"}}", "x".repeat(2 * RECORD_BYTES_MAX));
     for (text, expected) in [
-        (format!("[{{}},{long},{{\"a\":1}}]"), [record("{}"), Frame::TooLong(long.len()), record(r#"{"a":1}"#)]),
-        (format!("{{}}\n{long}\n{{\"a\":1}}"), [record("{}"), Frame::TooLong(long.len()), record(r#"{"a":1}"#)]),
+        (
+            format!("[{{}},{long},{{\"a\":1}}]"),
+            [record("{}"), Frame::TooLong(long.len()), record(r#"{"a":1}"#)],
+        ),
+        (
+            format!("{{}}\n{long}\n{{\"a\":1}}"),
+            [record("{}"), Frame::TooLong(long.len()), record(r#"{"a":1}"#)],
+        ),
         (
             format!("{{}}\n{}\n{{\"a\":1}}", &long[..long.len() - 2]),
             [record("{}"), Frame::TooLong(long.len() - 1), record(r#"{"a":1}"#)],
@@ -161,7 +167,7 @@ fn what_is_no_json_is_said_once_and_a_bad_first_line_alone() {
 fn only_so_much_is_kept_however_long_the_text_and_however_deep() {
     let mut frames = Frames::new();
     for _ in 0..200 {
-        frames.pieces().extend_from_slice(&[b'['; 65_536]);
+        frames.pieces().extend_from_slice(&vec![b'['; 65_536]);
         assert_eq!(frames.next(), None);
         assert!(frames.pieces().capacity() <= 4 * 65_536);
     }
@@ -187,8 +193,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map("[a\"{}\\[]{0,4}", inner, 0..4)
-                .prop_map(|members| Value::from_iter(members)),
+            prop::collection::btree_map("[a\"{}\\[]{0,4}", inner, 0..4).prop_map(Value::from_iter),
         ]
     })
 }
