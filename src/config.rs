@@ -3,9 +3,13 @@
 //! In: one TOML file and `TRIBUTARY_…` environment variables. Out: a [`Config`] in which every bound holds, or
 //! every problem at once.
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use crate::{dedupe::OnConflict, identify::Format, receive::objects::Buckets};
+use crate::{
+    dedupe::OnConflict,
+    formats::{Format, Formats},
+    receive::objects::Buckets,
+};
 
 mod bounds;
 mod channel_arn;
@@ -35,6 +39,7 @@ pub use show::{Setting, settings, settings_toml};
 #[expect(missing_docs, reason = "each field is one table of the configuration reference")]
 pub struct Config {
     pub source: SourceConfig,
+    pub formats: Arc<Formats>,
     /// `None`: no objects are read.
     pub objects: Option<ObjectsConfig>,
     pub dead_letter: DeadLetterConfig,

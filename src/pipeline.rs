@@ -17,17 +17,18 @@ use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     decode::{Decoded, Found, ObjectRef, decode},
     dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
-    event::{IdentifiedEvent, ReadyEvent},
+    event::{IdentifiedEvent, RawEvent, ReadyEvent},
     failure::{Reason, Rejection},
     flow::Flow,
+    formats::{Format, Formats},
     gate::{Cause, Gate},
-    identify::{Format, identify},
+    identify::identify,
     map::map,
     metrics::Metrics,
     publish::{Destination, Lane, LaneSettings},
     publish_log::{PublishLog, ToLog},
     receive::{
-        Delivery, Message, Origin, Source,
+        About, Delivery, Message, Origin, Source,
         intake::{Intake, Process, Received},
         objects::{self, Buckets, Job, OBJECT_BYTES, ObjectStore, Objects, Part, Wanted},
     },
@@ -76,6 +77,8 @@ pub struct Pipeline {
     pub letters: Arc<dyn DeadLetter>,
     /// Where events go.
     pub lanes: Vec<LaneParts>,
+    /// The formats that are known.
+    pub formats: Arc<Formats>,
     /// The format of all events, or told by content.
     pub format: Option<Format>,
     /// How long a claim holds.
@@ -126,7 +129,8 @@ impl Pipeline {
             lanes: self.start_lanes(&mut loops, &to_dead_letters, &shutdown),
             rejected_early: self.metrics.flow(NO_DESTINATION, Histogram::noop()),
             to_dead_letters,
-            format: self.format,
+            formats: self.formats.clone(),
+            format: self.format.clone(),
             buckets: self.objects.as_ref().map(|objects| objects.buckets.clone()).unwrap_or_default(),
             metrics: self.metrics.clone(),
         });
@@ -250,6 +254,7 @@ struct Stages {
     /// Counts what is rejected before a destination is known.
     rejected_early: Arc<Flow>,
     to_dead_letters: mpsc::UnboundedSender<Delivery<Rejection>>,
+    formats: Arc<Formats>,
     format: Option<Format>,
     /// Whose objects are read.
     buckets: Buckets,
@@ -348,7 +353,7 @@ impl Stages {
             let receipt = receipt.share_with_room(flow, room.clone());
             candidates.push(Delivery { event, origin: origin.clone(), receipt });
         };
-        match found.into_event().and_then(|raw| identify(raw, self.format)) {
+        match found.into_event().and_then(|raw| self.identify(raw, &origin.about)) {
             Ok(event) => {
                 if let Some((last, others)) = self.lanes.split_last() {
                     for lane in others {
@@ -361,6 +366,10 @@ impl Stages {
         }
     }
 
+    fn identify(&self, raw: RawEvent, about: &About) -> Result<IdentifiedEvent, Rejection> {
+        identify(raw, about, &self.formats, self.format.as_ref())
+    }
+
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
     fn proceed(&self, sorted: Sorted) -> Vec<Delivery<Candidate>> {
         for delivery in sorted.events {
@@ -369,7 +378,7 @@ impl Stages {
             else {
                 continue;
             };
-            match ready(&delivery.event, lane) {
+            match ready(&delivery.event, &delivery.origin.about, lane) {
                 // A lane outlives the stages before it; if it does not, dropping returns the delivery.
                 Ok(event) => drop(lane.sender.send(delivery.map(|_| event))),
                 Err(rejection) => self.reject(delivery.map(|_| rejection)),
@@ -394,8 +403,8 @@ impl Stages {
 }
 
 /// Stages 5 to 7 for one event.
-fn ready(event: &IdentifiedEvent, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
-    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
+fn ready(event: &IdentifiedEvent, about: &About, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
+    map(event, about, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
 }
 
 /// The bytes that the producer sent.
