@@ -5,7 +5,7 @@ SELECT
     eventData.eventSource AS source,
     eventData.eventName AS name,
     eventData.uid AS uid,
-    json_extract(element_at(eventData.additionalEventData, 'tributary'), '$.moved') AS moved,
+    json_format(json_extract(element_at(eventData.additionalEventData, 'tributary'), '$.moved')) AS moved,
     json_extract_scalar(element_at(eventData.additionalEventData, 'tributary'), '$.principalIdFrom') AS principalIdFrom
 FROM $EDS_ID
 WHERE eventTime >= '$FROM'
