@@ -2,8 +2,10 @@
 #![expect(clippy::doc_markdown, reason = "these comments are printed as help, where backticks would show")]
 
 mod audit;
+mod backfill;
 
 pub use audit::{ForgetArgs, LedgerArgs, LedgerQuestion, ReconcileArgs, TraceArgs, VerifyArgs};
+pub use backfill::{BackfillArgs, History};
 
 use std::{net::SocketAddr, path::PathBuf};
 
