@@ -100,7 +100,7 @@ pub async fn backfill(mut args: BackfillArgs) -> Result<Exit, CommandError> {
     let target = queue::target(queue_url, &args.group).await;
     let mut delivery =
         Delivery::new(target, args.concurrency as usize, file, checkpoint, noun(&args.history));
-    let ending = delivery.run(&mut waiting, &mut signals).await;
+    let ending = delivery.run(&mut waiting, async || signals.next().await).await;
     // Tells the reader to stop, if sending did. One that waits for S3 need not be waited for.
     drop(waiting);
     if !matches!(ending, Ok(Ending::All)) && matches!(args.history, History::Bucket { .. }) {

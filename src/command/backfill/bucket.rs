@@ -167,4 +167,29 @@ mod tests {
         let message = announcement("trail", "a \"b\"\n/ü+%2B.json.gz");
         assert_eq!(message.body, r#"{"s3Bucket":"trail","s3ObjectKey":["a \"b\"\n/ü+%2B.json.gz"]}"#);
     }
+
+    #[test]
+    fn what_is_forbidden_or_elsewhere_is_told_with_the_cure() {
+        let config = aws_config::SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(aws_config::Region::new("us-east-1"))
+            .build();
+        let bucket = Bucket::new(&config.into(), "trail", "AWSLogs/");
+        for (status, code, is_transient, part) in [
+            (
+                403,
+                "AccessDenied",
+                false,
+                "call s3:ListBucket on arn:aws:s3:::trail, and the workers s3:GetObject",
+            ),
+            (404, "NoSuchBucket", false, "there is no bucket trail"),
+            (301, "PermanentRedirect", false, "set AWS_REGION"),
+            (503, "SlowDown", true, "SlowDown"),
+        ] {
+            let reached = crate::aws::Reached::Answer(status);
+            let said = bucket.said(Failure { reached, code: code.into(), message: "no".into() });
+            assert_eq!(said.is_transient(), is_transient, "{code}");
+            assert!(said.to_string().contains(part), "{said}");
+        }
+    }
 }

@@ -14,8 +14,8 @@ use crate::{
     command::{
         CommandError,
         enqueue::send::{self, NotSent, Sent, Target},
-        run::Signals,
     },
+    intervals::Intervals,
     output,
     tasks::joined,
 };
@@ -40,6 +40,8 @@ pub(super) struct Delivery {
     file: CheckpointFile,
     pub(super) checkpoint: Checkpoint,
     progress: Progress,
+    /// How long to wait before a batch is tried again.
+    intervals: fn() -> Intervals,
     /// Messages that SQS has confirmed in this run.
     pub(super) messages: u64,
     /// Messages that SQS will never take.
@@ -63,18 +65,28 @@ impl Delivery {
         let concurrency = if target.group.is_some() { 1 } else { concurrency };
         let before = (checkpoint.objects, checkpoint.bytes);
         let progress = Progress::new(noun, before);
-        Self { target, concurrency, file, checkpoint, progress, messages: 0, refused_messages: 0, before }
+        Self {
+            target,
+            concurrency,
+            file,
+            checkpoint,
+            progress,
+            intervals: send::intervals,
+            messages: 0,
+            refused_messages: 0,
+            before,
+        }
     }
 
     /// Sends until there is no more, or until told to stop; then waits for the calls that are in flight. A second
-    /// signal does not wait.
+    /// signal does not wait. `signal` waits for one.
     ///
     /// # Errors
     /// The checkpoint cannot be written.
     pub(super) async fn run(
         &mut self,
         parcels: &mut mpsc::Receiver<Parcel>,
-        signals: &mut Signals,
+        mut signal: impl AsyncFnMut(),
     ) -> Result<Ending, CommandError> {
         let mut calls: JoinSet<Ended> = JoinSet::new();
         let mut in_order = InOrder::new();
@@ -83,12 +95,11 @@ impl Delivery {
         while ending.is_none() || !calls.is_empty() {
             let may_start = ending.is_none() && calls.len() < self.concurrency;
             tokio::select! {
-                () = signals.next() => {
-                    if ending.is_some() {
-                        break;
-                    }
-                    ending = Some(Ending::Interrupted);
-                }
+                () = signal() => match ending {
+                    // Also after the last parcel: what is not confirmed is not all.
+                    None | Some(Ending::All) => ending = Some(Ending::Interrupted),
+                    Some(_) => break,
+                },
                 parcel = parcels.recv(), if may_start => match parcel {
                     Some(parcel) => {
                         self.start(&mut calls, number, parcel);
@@ -108,13 +119,13 @@ impl Delivery {
     }
 
     fn start(&self, calls: &mut JoinSet<Ended>, number: u64, mut parcel: Parcel) {
-        let target = self.target.clone();
+        let (target, intervals) = (self.target.clone(), (self.intervals)());
         calls.spawn(async move {
             let batch = std::mem::take(&mut parcel.batch);
-            let sent = match batch.is_empty() {
-                true => Sent::default(),
-                false => send::send(&target, batch, send::intervals()).await,
-            };
+            if batch.is_empty() {
+                return (number, parcel, Sent::default());
+            }
+            let sent = send::send(&target, batch, intervals).await;
             (number, parcel, sent)
         });
     }
@@ -150,7 +161,7 @@ impl Delivery {
         if moves {
             self.save().await?;
         }
-        self.progress.tell(&self.checkpoint);
+        self.progress.tell(&self.checkpoint, self.messages);
         Ok(None)
     }
 
@@ -168,3 +179,6 @@ impl Delivery {
         joined(saving.join_next().await).unwrap_or(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

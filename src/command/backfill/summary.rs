@@ -38,8 +38,8 @@ impl Progress {
         Self { noun, before, started: now, told: now, bar }
     }
 
-    pub(super) fn tell(&mut self, checkpoint: &Checkpoint) {
-        let line = self.line(checkpoint);
+    pub(super) fn tell(&mut self, checkpoint: &Checkpoint, messages: u64) {
+        let line = self.line(checkpoint, messages);
         if !io::stderr().is_terminal() && self.told.elapsed() >= LINE_EVERY {
             self.told = Instant::now();
             output::note(&line);
@@ -48,11 +48,12 @@ impl Progress {
         self.bar.tick();
     }
 
-    fn line(&self, checkpoint: &Checkpoint) -> String {
+    fn line(&self, checkpoint: &Checkpoint, messages: u64) -> String {
         let (objects, bytes) = (checkpoint.objects - self.before.0, checkpoint.bytes - self.before.1);
-        let rate = objects as f64 / self.started.elapsed().as_secs_f64().max(0.001);
+        let rate = messages as f64 / self.started.elapsed().as_secs_f64().max(0.001);
         let after = output::visible(checkpoint.after.as_deref().unwrap_or("none"));
-        format!("{objects} {}, {}, {rate:.0} a second, last {after}", self.noun, HumanBytes(bytes))
+        let (noun, size) = (self.noun, HumanBytes(bytes));
+        format!("{objects} {noun} ({size}), {messages} messages, {rate:.0} a second, last {after}")
     }
 
     pub(super) fn note(&self, what: fmt::Arguments<'_>) {

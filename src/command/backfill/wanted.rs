@@ -52,7 +52,7 @@ pub(super) struct Days {
 
 impl Days {
     /// Why an object or file of this name is passed over; `None` if it is history.
-    pub(super) fn skip(&self, name: &str, bytes: u64) -> Option<Skip> {
+    pub(super) fn skip(self, name: &str, bytes: u64) -> Option<Skip> {
         let is_outside = |day: Date| {
             self.since.is_some_and(|since| day < since) || self.until.is_some_and(|until| day > until)
         };

@@ -152,4 +152,4 @@ fn is_refusal(failure: &Failure) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::command) mod tests;

@@ -102,8 +102,8 @@ proptest! {
     ) {
         let name = |file: usize| format!("{file:02}.json");
         let file = |(at, count): (usize, &usize)| {
-            let lines: String = (0..*count).map(|n| format!("{{\"e\":\"{at}-{n}\"}}\n")).collect();
-            (at, lines)
+            let lines: Vec<_> = (0..*count).map(|n| format!("{{\"e\":\"{at}-{n}\"}}\n")).collect();
+            (at, lines.concat())
         };
         let texts: BTreeMap<_, _> = counts.iter().enumerate().map(file).collect();
         let named: Vec<_> = texts.iter().map(|(at, text)| (name(*at), text.clone().into_bytes())).collect();

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use super::*;
 
 /// The bodies of each call, in order.
-type Calls = Arc<Mutex<Vec<Vec<String>>>>;
+pub(in crate::command) type Calls = Arc<Mutex<Vec<Vec<String>>>>;
 
 /// Serves `answer`, which gets the number of the call and the bodies of its entries.
-async fn serve(
+pub(in crate::command) async fn serve(
     answer: impl Fn(usize, &[String]) -> (u16, Value) + Clone + Send + Sync + 'static,
 ) -> (Target, Calls, JoinSet<()>) {
     let calls = Calls::default();
@@ -54,17 +54,17 @@ fn batch(bodies: &[&str]) -> Batch {
     (1..).zip(bodies).map(message).collect()
 }
 
-fn at_once() -> Intervals {
+pub(in crate::command) fn at_once() -> Intervals {
     Intervals::new(Duration::from_micros(1), Duration::from_micros(2))
 }
 
 /// The answer that takes the entries in these places, as SQS words it.
-fn taken(places: impl IntoIterator<Item = usize>) -> Vec<Value> {
+pub(in crate::command) fn taken(places: impl IntoIterator<Item = usize>) -> Vec<Value> {
     let entry = |place: usize| json!({"Id": place.to_string(), "MessageId": "m", "MD5OfMessageBody": "x"});
     places.into_iter().map(entry).collect()
 }
 
-fn refusal(code: &str) -> Value {
+pub(in crate::command) fn refusal(code: &str) -> Value {
     json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": "no"})
 }
 
