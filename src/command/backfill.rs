@@ -30,7 +30,7 @@ mod walk;
 mod wanted;
 
 use bucket::Bucket;
-use checkpoint::{CheckpointFile, Job};
+use checkpoint::{Checkpoint, CheckpointFile, Job};
 use deliver::{Delivery, Ending};
 use folder::Folder;
 use summary::Summary;
@@ -94,9 +94,19 @@ pub async fn backfill(mut args: BackfillArgs) -> Result<Exit, CommandError> {
         let (sent, after) = (checkpoint.objects, output::visible(after));
         output::note(format_args!("{sent} {} were sent before; going on after {after}", noun(&args.history)));
     }
+    send(&args, queue_url, file, checkpoint).await
+}
+
+/// Reads and sends until all is done or something ends it, and tells what came of it.
+async fn send(
+    args: &BackfillArgs,
+    queue_url: String,
+    file: CheckpointFile,
+    checkpoint: Checkpoint,
+) -> Result<Exit, CommandError> {
     let mut signals = Signals::new().map_err(CommandError::failed)?;
     let (parcels, mut waiting) = mpsc::channel(WAITING_PARCELS);
-    let mut reading = read(&args, checkpoint.after.clone(), parcels).await;
+    let mut reading = read(args, checkpoint.after.clone(), parcels).await;
     let target = queue::target(queue_url, &args.group).await;
     let mut delivery =
         Delivery::new(target, args.concurrency as usize, file, checkpoint, noun(&args.history));
@@ -116,7 +126,7 @@ pub async fn backfill(mut args: BackfillArgs) -> Result<Exit, CommandError> {
     if is_finished {
         delivery.finish().await?;
     }
-    let summary = Summary::new(&args, &delivery, seen, is_finished);
+    let summary = Summary::new(args, &delivery, seen, is_finished);
     summary.print(args.json)?;
     let ending = ending?;
     read.inspect_err(|_| go_on(&delivery))?;

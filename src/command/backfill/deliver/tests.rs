@@ -130,7 +130,7 @@ async fn told_to_stop_at_any_moment_it_ends_what_is_under_way_and_the_place_is_t
         let at_that_moment = async || {
             looks += 1;
             if looks <= moment || looks > moment + 1 {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         let answer = |_: usize, bodies: &[String]| all_taken(bodies);
