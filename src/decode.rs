@@ -48,7 +48,7 @@ const EVENT_BYTES_MIN: usize = 100;
 pub const ENVELOPES_MAX: usize = 8;
 
 /// Most bytes that decompression may make of one message, over all its layers. A message of 1 MiB that is base64 of
-/// gzip holds about 10 MB of audit events, which shrink to a twelfth.
+/// gzip holds about 8 MB of audit events, which shrink to a tenth.
 pub const MESSAGE_UNPACKED_BYTES_MAX: usize = 16 * 1_048_576;
 /// So many are allowed to a message of any size.
 const UNPACKED_BYTES_FREE: usize = 1_048_576;

@@ -55,10 +55,12 @@ fn data(record: &[u8]) -> Result<&[u8], Rejection> {
 /// The fields of a protobuf message that are not read yet.
 struct Fields<'a>(&'a [u8]);
 
+/// A field's number, and its bytes if its type has a length.
+type Field<'a> = (u64, Option<&'a [u8]>);
+
 impl<'a> Fields<'a> {
-    /// The number of the next field, and its bytes if its type has a length.
     /// <https://protobuf.dev/programming-guides/encoding/>
-    fn next(&mut self) -> Result<Option<(u64, Option<&'a [u8]>)>, Rejection> {
+    fn next(&mut self) -> Result<Option<Field<'a>>, Rejection> {
         if self.0.is_empty() {
             return Ok(None);
         }

@@ -28,8 +28,11 @@ pub(super) enum Opened {
     /// An envelope around bytes that can be anything.
     Body(Bytes),
     /// An envelope around an array; each element holds a body, and the function finds it.
-    Each(ByteString, fn(&RawEvent) -> Result<Bytes, Rejection>),
+    Each(ByteString, Contents),
 }
+
+/// Finds the body in one element of a list.
+pub(super) type Contents = fn(&RawEvent) -> Result<Bytes, Rejection>;
 
 /// Looks whether the object is this kind of envelope; `None` where it is not.
 type Opener = fn(&RawEvent) -> Option<Result<Opened, Rejection>>;

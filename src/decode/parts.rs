@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::{
     Decoded, ENVELOPES_MAX, Found, MESSAGE_EVENTS_MAX, Notice, aggregate, canonical,
-    envelope::{self, Opened},
+    envelope::{self, Contents, Opened},
     logs,
     packing::{self, Packing, Unpacking},
 };
@@ -120,7 +120,7 @@ impl<'a> Parts<'a> {
             Some(b'[') => {
                 json::elements(text).for_each(|element| self.value(&text.slice_ref(element), depth + 1));
             }
-            _ => self.reject(text.as_bytes(), Rejection::new(Reason::NotAnObject, "JSON, but not an object")),
+            _ => self.reject(text.as_bytes(), not_an_object()),
         }
     }
 
@@ -145,14 +145,23 @@ impl<'a> Parts<'a> {
             Opened::Value(inner) => self.value(&inner, depth + 1),
             Opened::Body(inner) => self.body(&inner, depth + 1),
             Opened::Each(array, contents) => {
-                for element in json::elements(&array).map(|element| array.slice_ref(element)) {
-                    match canonical::read(&element).and_then(|raw| contents(&raw)) {
-                        Ok(inner) => self.body(&inner, depth + 1),
-                        Err(rejection) if !self.is_full() => self.reject(element.as_bytes(), rejection),
-                        Err(_) => return,
-                    }
-                }
+                json::elements(&array)
+                    .for_each(|element| self.element(&array.slice_ref(element), contents, depth + 1));
             }
+        }
+    }
+
+    /// One of several that an envelope lists, each with a body in it.
+    fn element(&mut self, text: &ByteString, contents: Contents, depth: usize) {
+        if self.is_full() {
+            return;
+        }
+        if !text.starts_with('{') {
+            return self.reject(text.as_bytes(), not_an_object());
+        }
+        match canonical::read(text).and_then(|raw| contents(&raw)) {
+            Ok(inner) => self.body(&inner, depth),
+            Err(rejection) => self.reject(text.as_bytes(), rejection),
         }
     }
 
@@ -186,6 +195,10 @@ fn document(bytes: &Bytes) -> Result<Option<ByteString>, Rejection> {
 fn too_deep() -> Rejection {
     let sentence = format!("more than {ENVELOPES_MAX} envelopes and arrays around the event");
     Rejection::new(Reason::TooDeep, sentence)
+}
+
+fn not_an_object() -> Rejection {
+    Rejection::new(Reason::NotAnObject, "JSON, but not an object")
 }
 
 fn not_utf8(bytes: &Bytes) -> Rejection {
