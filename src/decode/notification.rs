@@ -10,7 +10,12 @@ use super::{
     Decoded, Found, MESSAGE_EVENTS_MAX, Notice, ObjectRef,
     envelope::{Opened, is_text, member, missing},
 };
-use crate::{event::RawEvent, failure::Rejection, json, limits::S3_KEY_BYTES_MAX};
+use crate::{
+    event::RawEvent,
+    failure::Rejection,
+    json,
+    limits::{S3_BUCKET_CHARS_MAX, S3_KEY_BYTES_MAX},
+};
 
 /// One record of an S3 event notification. The key is encoded as in a form: `+` is a space.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
@@ -45,12 +50,16 @@ pub(super) fn of_event_bridge(detail_type: &str, detail: &ByteString) -> Result<
 pub(super) fn of_cloudtrail(raw: &RawEvent) -> Option<Result<Opened, Rejection>> {
     let bucket = raw.get("s3Bucket").filter(|json| is_text(json))?;
     let keys = raw.get("s3ObjectKey").filter(|json| json.starts_with('['))?;
+    // Judged before the name is repeated for each key.
+    let Ok(name) = bucket_name(json::shared_text(bucket)) else { return Some(Err(nameless())) };
     let part = |key: &str| {
         let key = keys.slice_ref(key);
         let original = Bytes::from(format!("{{\"s3Bucket\":{bucket},\"s3ObjectKey\":[{key}]}}"));
-        let (bucket, key) = (json::shared_text(bucket), json::shared_text(&key));
-        match named(bucket, key.map(String::from)) {
-            Ok(object) => Decoded { original, found: Found::Object(object) },
+        match object_key(json::shared_text(&key).map(String::from)) {
+            Ok(key) => {
+                let object = ObjectRef { bucket: name.clone(), key, version: None, bytes: None };
+                Decoded { original, found: Found::Object(object) }
+            }
             Err(rejection) => Decoded::rejected(original, rejection),
         }
     };
@@ -66,18 +75,21 @@ fn object(
     let bucket = member(json, "bucket").and_then(|bucket| member(&bucket, "name"));
     let object = member(json, "object").ok_or_else(nameless)?;
     let key = member(&object, "key").and_then(|key| decode(&json::shared_text(&key)?));
-    let named = named(bucket.as_ref().and_then(json::shared_text), key)?;
     Ok(ObjectRef {
+        bucket: bucket_name(bucket.as_ref().and_then(json::shared_text))?,
+        key: object_key(key)?,
         version: member(&object, version).and_then(|json| json::shared_text(&json)).map(String::from),
         bytes: member(&object, "size").and_then(|json| json.parse().ok()),
-        ..named
     })
 }
 
-fn named(bucket: Option<ByteString>, key: Option<String>) -> Result<ObjectRef, Rejection> {
-    let bucket = bucket.filter(|bucket| !bucket.is_empty()).ok_or_else(nameless)?;
-    let key = key.filter(|key| (1..=S3_KEY_BYTES_MAX).contains(&key.len())).ok_or_else(nameless)?;
-    Ok(ObjectRef { bucket: bucket.into(), key, version: None, bytes: None })
+fn bucket_name(name: Option<ByteString>) -> Result<String, Rejection> {
+    let is_one = |name: &ByteString| (1..=S3_BUCKET_CHARS_MAX).contains(&name.len());
+    name.filter(is_one).map(String::from).ok_or_else(nameless)
+}
+
+fn object_key(key: Option<String>) -> Result<String, Rejection> {
+    key.filter(|key| (1..=S3_KEY_BYTES_MAX).contains(&key.len())).ok_or_else(nameless)
 }
 
 fn nameless() -> Rejection {

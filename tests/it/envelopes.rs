@@ -90,6 +90,7 @@ fn a_notification_that_names_no_object_is_rejected_whole() {
     }
     let key = r#"{"key":"k"}"#;
     assert_eq!(kinds(s3_record("ObjectCreated:Put", "", key)), ["broken_envelope"]);
+    assert_eq!(kinds(s3_record("ObjectCreated:Put", &"b".repeat(256), key)), ["broken_envelope"]);
     assert_eq!(kinds(r#"{"eventSource":"aws:s3"}"#), ["broken_envelope"]);
     assert_eq!(kinds(r#"{"eventName":"ObjectCreated:Put","eventSource":"aws:s3"}"#), ["broken_envelope"]);
     assert_eq!(kinds(object_created("Object Created", "{}")), ["broken_envelope"]);

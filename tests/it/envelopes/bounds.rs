@@ -84,6 +84,8 @@ fn a_bomb_ends_early_alone_or_in_numbers() {
     assert!(bomb.len() < MIB / 10);
     assert_eq!(added(bomb.clone()), ("too_large_unpacked".to_owned(), 0));
     assert_eq!(added(gzip(gzip(gzip(&bomb)))).0, "too_large_unpacked");
+    let after = kinds(firehose(&[bomb.clone(), gzip(event(1))]));
+    assert_eq!(after, ["too_large_unpacked", "too_large_unpacked"], "what a bomb used up is used up");
     let many = kinds(firehose(&vec![bomb; 12]));
     assert!(many.iter().all(|kind| kind == "too_large_unpacked") && many.len() == 12, "{many:?}");
 }
@@ -118,4 +120,11 @@ fn an_event_too_large_for_any_letter_is_kept_packed() {
     let parts = decode(packed.clone().into());
     assert_eq!(kind(&parts[0]), "event");
     assert_eq!(&*parts[0].original, &*packed);
+}
+
+#[test]
+fn a_bucket_s_name_is_not_repeated_before_it_is_known_to_be_one() {
+    let keys = vec!["7"; MESSAGE_EVENTS_MAX].join(",");
+    let body = format!(r#"{{"s3Bucket":"{}","s3ObjectKey":[{keys}]}}"#, "b".repeat(MIB));
+    assert_eq!(kinds(body), ["broken_envelope"]);
 }
