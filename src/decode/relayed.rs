@@ -34,10 +34,12 @@ pub(super) fn sns(raw: &RawEvent) -> Option<Result<Opened, Rejection>> {
 /// <https://docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html>
 pub(super) fn firehose(raw: &RawEvent) -> Option<Result<Opened, Rejection>> {
     let records = raw.get("records").filter(|json| json.starts_with('['))?;
-    let is_to_function = raw.get("deliveryStreamArn").is_some_and(is_text);
-    let is_to_endpoint = raw.get("requestId").is_some_and(is_text) && raw.get("timestamp").is_some();
+    let is_for_function = raw.get("deliveryStreamArn").is_some_and(is_text);
+    let is_for_endpoint = matches!(&*raw.members, [_, _, _])
+        && raw.get("requestId").is_some_and(is_text)
+        && raw.get("timestamp").is_some();
     let data = |record: &RawEvent| data(record.get("data"), "a Firehose record has no data");
-    (is_to_function || is_to_endpoint).then(|| Ok(Opened::Each(records.clone(), data)))
+    (is_for_function || is_for_endpoint).then(|| Ok(Opened::Each(records.clone(), data)))
 }
 
 /// A function gets the data one level deeper than a pipe.

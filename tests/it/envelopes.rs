@@ -3,6 +3,7 @@
 mod bounds;
 mod damaged;
 mod nested;
+mod room;
 mod wrapping;
 
 use std::{fs, path::Path};

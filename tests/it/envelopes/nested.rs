@@ -90,6 +90,18 @@ fn every_layer_is_one_that_comes_off_by_itself() {
 }
 
 #[test]
+fn packed_too_often_it_is_not_even_looked_at() {
+    let layers =
+        |count: usize, inside: &[u8]| (0..count).fold(inside.to_vec(), |body, _| aggregate(&[&body]));
+    assert_eq!(kinds(layers(ENVELOPES_MAX, b"text")), ["not_json"]);
+    for count in [ENVELOPES_MAX + 1, 2_000] {
+        let parts = decode(layers(count, b"text").into());
+        assert_eq!((parts.len(), kind(&parts[0])), (1, "too_deep".to_owned()));
+        assert_eq!(&*parts[0].original, layers(count - ENVELOPES_MAX - 1, b"text"));
+    }
+}
+
+#[test]
 fn what_stands_side_by_side_keeps_its_order_through_all_layers() {
     let lines = format!("{}\n{}", event(1), event(2));
     let records = [gzip(&lines), b"text".to_vec(), logs(&[&event(3), "text", &event(4)]).into_bytes()];
