@@ -15,7 +15,7 @@ use crate::{
     checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, Found, ObjectRef, decode},
+    decode::{Decoded, Found, ObjectRef, Unpacked, unpack},
     dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
     event::{IdentifiedEvent, RawEvent, ReadyEvent},
     failure::{Reason, Rejection},
@@ -309,16 +309,14 @@ impl Stages {
         message: &Message,
         receipt: &mut MessageReceipt,
     ) -> (Vec<Delivery<Candidate>>, Vec<ObjectRef>) {
-        let decoded = match plain_body(message) {
-            Ok(body) => decode(body),
-            Err(rejection) => {
-                vec![Decoded { original: message.body.clone(), found: Found::Rejected(rejection) }]
-            }
+        let Unpacked { parts, added_bytes } = match plain_body(message) {
+            Ok(body) => unpack(body),
+            Err(rejection) => Unpacked::rejected(message.body.clone(), rejection),
         };
-        receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
-        let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
+        receipt.weigh(added_bytes + parts.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
+        let mut candidates = Vec::with_capacity(parts.len() * self.lanes.len());
         let mut objects = Vec::new();
-        for (position, Decoded { original, found }) in decoded.into_iter().enumerate() {
+        for (position, Decoded { original, found }) in parts.into_iter().enumerate() {
             let origin = Origin::of(message, position, original);
             let found = match found {
                 Found::Object(object) => match self.buckets.wanted(&object) {

@@ -44,6 +44,19 @@ fn url_encoded(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::{Found, decode};
+
+    #[test]
+    fn a_pointer_leads_to_the_same_object() {
+        for (key, version, bytes) in
+            [("AWSLogs/1/x.json.gz", None, None), ("a b+c=%é/\"", Some("v1"), Some(7)), ("{}", None, Some(0))]
+        {
+            let version = version.map(str::to_owned);
+            let object = ObjectRef { bucket: "logs".to_owned(), key: key.to_owned(), version, bytes };
+            let [decoded] = &*decode(pointer(&object)) else { panic!("one object") };
+            assert!(matches!(&decoded.found, Found::Object(found) if *found == object), "{decoded:?}");
+        }
+    }
 
     #[test]
     fn a_key_is_written_as_s3_writes_it() {

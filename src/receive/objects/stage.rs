@@ -22,7 +22,7 @@ use super::{
     reading::{Reading, Stopped},
 };
 use crate::{
-    decode::{Decoded, Found, Notice, ObjectRef, decode},
+    decode::{Decoded, Found, Notice, ObjectRef, Unpacked, unpack},
     failure::{CallError, Reason, Rejection},
     gate::{Cause, Gate},
     intervals::{Intervals, jittered},
@@ -242,11 +242,11 @@ impl Shared {
     /// Waits for room, and so for what was read before to be settled: this is the back-pressure.
     async fn record(&self, bytes: Bytes, standing: &mut Standing<'_>, receipt: &mut MessageReceipt) {
         let room = self.objects.room.take(bytes.len() + RECORD_OVERHEAD_BYTES).await;
-        let decoded = decode(bytes);
-        room.grow(decoded.len().saturating_sub(1) * RECORD_OVERHEAD_BYTES);
+        let Unpacked { parts, added_bytes } = unpack(bytes);
+        room.grow(added_bytes + parts.len().saturating_sub(1) * RECORD_OVERHEAD_BYTES);
         let room = Arc::new(room);
-        self.objects.metrics.process.object_records.increment(decoded.len() as u64);
-        for Decoded { original, found } in decoded {
+        self.objects.metrics.process.object_records.increment(parts.len() as u64);
+        for Decoded { original, found } in parts {
             let origin = standing.origin(original);
             (self.objects.process)(Part { origin, found, room: Some(room.clone()) }, receipt);
             standing.position += 1;
