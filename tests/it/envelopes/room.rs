@@ -102,6 +102,8 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         ledger: Arc::new(MemoryLedger::new(Duration::from_hours(1), 1_000)),
         letters: Arc::new(world.clone()),
         lanes: vec![lane],
+        formats: tributary::formats::Formats::built_in(),
+        objects: None,
         format: None,
         lease: Duration::from_mins(1),
         on_conflict: OnConflict::DeadLetter,
