@@ -7,6 +7,7 @@ mod backfill;
 mod bad_inputs;
 mod checks;
 mod cli;
+mod envelopes;
 mod limits_hold;
 mod local_lake;
 mod local_queue;
