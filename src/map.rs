@@ -14,7 +14,7 @@ use crate::{
 };
 
 mod formats;
-mod time;
+pub mod time;
 
 /// Maps an event to the integration schema; `recipient_account` is the account of the channel.
 ///
