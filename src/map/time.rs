@@ -19,12 +19,12 @@ pub fn seconds_utc(written: &str) -> Option<Cow<'_, str>> {
 
 /// Reads what producers write besides RFC 3339: a space for the `T`, no zone (then it is UTC), a number in quotes.
 /// Only for formats whose producers are known to mean UTC.
-pub fn from_text(written: &str) -> Option<String> {
+pub fn any_text(written: &str) -> Option<String> {
     if let Some(time) = seconds_utc(written) {
         return Some(time.into_owned());
     }
     if written.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return from_number(written);
+        return any_number(written);
     }
     let (date, rest) = written.split_at_checked("yyyy-mm-dd".len())?;
     let of_day = rest.strip_prefix([' ', 'T', 't'])?;
@@ -36,7 +36,7 @@ pub fn from_text(written: &str) -> Option<String> {
 /// Reads a JSON number by its digits: seconds, ms, µs or ns since 1970, or a Windows FILETIME (100 ns since 1601).
 ///
 /// Which unit it is follows from its size: between [`FIRST_YEAR`] and [`END_YEAR`] no number fits two of them.
-pub fn from_number(written: &str) -> Option<String> {
+pub fn any_number(written: &str) -> Option<String> {
     let whole = whole_part(written)?;
     let seconds = UNITS.iter().find_map(|unit| unit.seconds(whole))?;
     shown(OffsetDateTime::from_unix_timestamp(seconds).ok()?)

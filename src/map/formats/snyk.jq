@@ -1,0 +1,74 @@
+# Snyk's audit log: as the REST API tells it (org_id), as the v1 API does (orgId), or through EventBridge.
+# https://docs.snyk.io/snyk-api/reference/audit-logs
+#
+# Its events have no id, and several can share one millisecond. So all that an event says is its id, in one spelling of
+# names and times, and it is the same by either API. Only v1 tells the group of an event of an organisation; as an
+# organisation is in one group, the group counts only where there is no organisation.
+
+def matches:
+    (.event | type == "string" and test("^[a-z_]+[.]"))
+    and (has("org_id") or has("orgId") or has("group_id") or has("groupId"))
+    and (has("created") or has("content"))
+    and (has("action") | not);
+
+# One spelling. Ids that are null or empty are absent.
+def plain: {
+    event,
+    created,
+    org_id: ((.org_id | text) // (.orgId | text)),
+    group_id: ((.group_id | text) // (.groupId | text)),
+    project_id: ((.project_id | text) // (.projectId | text)),
+    user_id: ((.user_id | text) // (.userId | text)),
+    content: (.content // {})
+};
+
+# 2024-01-31T23:59:59.58Z and 2024-01-31 23:59:59.580 are one moment; what is no such text stays as it is.
+def moment:
+    if type == "string" and test(":") then
+        (capture("[.](?<digits>[0-9]+)").digits // "") as $digits
+        | ($digits | sub("0+$"; "") | . + "000"[length:]) as $fraction
+        | (utc | rtrimstr("Z") + "." + $fraction)? // .
+    else . end;
+
+def id:
+    plain
+    | .created = (.created | moment)
+    | if .org_id then del(.group_id) else . end;
+
+# In the order of trust. Who is only named by the content is marked as such: it may be whom the action was about.
+def actor:
+    if .user_id then {type: "SnykUser", principalId: .user_id}
+    elif (.content.userPublicId? // null | text) then
+        {type: "SnykUser", principalId: .content.userPublicId, details: {principalIdFrom: "content.userPublicId"}}
+    else {type: "SnykSystem", principalId: "snyk:system"} end;
+
+def unknown:
+    del(
+        .event, .created, .content, .org_id, .orgId, .group_id, .groupId, .project_id, .projectId, .user_id, .userId
+    );
+
+def event: unknown as $unknown | plain | {
+    version: "1",
+    userIdentity: actor,
+    eventSource: "snyk.io",
+    eventName: .event,
+    eventTime: (.created // error("created is absent") | utc),
+    requestParameters: (
+        .content | if type == "object" and (has("before") or has("after")) then {before, after} else null end
+    ),
+    # All of the content, as Snyk's own integration has it there; of a large edit what is above is not said twice.
+    additionalEventData: {
+        snyk: (
+            $unknown + {created, org_id, group_id, project_id, content}
+            | if .content | type == "object" and (tojson | utf8bytelength > 20000)
+              then .content |= del(.before, .after) else . end
+            | with_entries(select(.value != null))
+        )
+    }
+};
+
+# An invite link lets anybody in.
+def secrets:
+    .content?
+    | (.. | strings | select(test("://[^ ]*invite"))),
+      (.. | objects | (.inviteUrl, .inviteLink, .invite_url, .token, .apiToken, .secret) | strings);
