@@ -18,7 +18,7 @@ use crate::{
 mod canonical;
 mod envelope;
 
-pub use self::canonical::DEPTH_MAX;
+pub use self::canonical::{DEPTH_MAX, hash as canonical_hash};
 use self::envelope::Opened;
 
 /// Most events of one message. An SQS message of 1 MiB that holds more has less than 105 bytes for each, and the

@@ -71,6 +71,8 @@ reasons! {
     WrongType = "wrong_type" at Map,
     /// The event time is no time.
     BadTime = "bad_time" at Map,
+    /// The format's own mapping says that it cannot map this event, or does not fit it.
+    MappingFailed = "mapping_failed" at Map,
     /// A version that this program does not know how to read.
     UnknownVersion = "unknown_version" at Map,
     /// A required field is longer than the lake allows.

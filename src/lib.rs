@@ -52,6 +52,7 @@ pub mod flow;
 pub mod gate;
 pub mod health;
 pub mod intervals;
+pub mod jq;
 mod json;
 pub mod limits;
 pub mod log;

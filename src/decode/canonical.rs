@@ -19,18 +19,21 @@ pub const DEPTH_MAX: usize = 120;
 
 /// Reads one event. The text must have passed [`json::well_formed`].
 pub(super) fn read(text: &ByteString) -> Result<RawEvent, Rejection> {
-    let mut walk = Walk {
-        text,
-        cursor: Cursor::new(text),
-        // A member of a usual record takes about 40 bytes; what is reserved stays in proportion to the text.
-        members: Vec::with_capacity(text.len().div_ceil(40).min(32)),
-        form: Vec::with_capacity(text.len() + 64),
-        spare: Vec::new(),
-        places: Vec::with_capacity(32),
-    };
+    let mut walk = Walk::over(text);
     walk.object(1)?;
     let content_hash = ContentHash(Sha256::digest(&walk.form).into());
     Ok(RawEvent { json: text.clone(), members: walk.members, content_hash })
+}
+
+/// SHA-256 over the canonical form of any value. The text must be well-formed; of what has no canonical form (too deep,
+/// a key twice) the text itself is hashed.
+pub fn hash(text: &str) -> ContentHash {
+    let text = ByteString::from(text);
+    let mut walk = Walk::over(&text);
+    match walk.value(0) {
+        Ok(()) => ContentHash(Sha256::digest(&walk.form).into()),
+        Err(_) => ContentHash(Sha256::digest(text.as_bytes()).into()),
+    }
 }
 
 /// The canonical form can be read in one way only: `"` before a string and `#` before any other scalar, [`END`]
@@ -60,7 +63,19 @@ struct Place {
     at: usize,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn over(text: &'a ByteString) -> Self {
+        Self {
+            text,
+            cursor: Cursor::new(text),
+            // A member of a usual record takes about 40 bytes; what is reserved stays in proportion to the text.
+            members: Vec::with_capacity(text.len().div_ceil(40).min(32)),
+            form: Vec::with_capacity(text.len() + 64),
+            spare: Vec::new(),
+            places: Vec::with_capacity(32),
+        }
+    }
+
     fn value(&mut self, depth: usize) -> Result<(), Rejection> {
         match self.cursor.peek() {
             b'{' => self.object(depth + 1),

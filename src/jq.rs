@@ -1,0 +1,191 @@
+//! The language in which formats, conditions and redactions are written: jq, run by jaq.
+//! <https://jqlang.org/manual/>, <https://github.com/01mf02/jaq>
+//!
+//! In: the text of a program, once; then events. Out: values, yes or no, or paths. A program sees the event, what is
+//! known of its message (`$message`) and its format (`$format`), and nothing else: no clock, no environment, no
+//! files. It always ends, because what could go on for ever is not in the language here (see [`rules`]).
+
+mod faults;
+mod natives;
+mod prelude;
+mod rules;
+mod terms;
+mod value;
+
+use std::{fmt, sync::Arc};
+
+use bytestring::ByteString;
+use jaq_core::{Compiler, Ctx, Filter, Vars, data::JustLut, unwrap_valr};
+use jaq_json::{Val, read};
+
+pub use self::{
+    faults::Fault,
+    terms::{ObjectKey, object_keys},
+};
+use crate::{
+    failure::{Reason, Rejection},
+    receive::About,
+};
+
+type Data = JustLut<Val>;
+
+/// The variables of every program, in the order of [`Input::variables`].
+const VARIABLES: [&str; 2] = ["$message", "$format"];
+
+/// A compiled program.
+pub struct Program {
+    filter: Filter<Data>,
+    /// The sentences that it may say of an event: written out in the program, so that no payload is in them.
+    sentences: Vec<String>,
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").finish_non_exhaustive()
+    }
+}
+
+/// One event as programs see it, parsed once for all of them.
+pub struct Input {
+    event: Val,
+    message: Val,
+    format: Val,
+}
+
+impl Input {
+    /// Of the event's text, which must be well-formed.
+    pub fn new(json: &str, about: &About, format: &str) -> Self {
+        // What is well-formed by `serde_json` is so for jaq, which allows more.
+        let event = read::parse_single(json.as_bytes()).unwrap_or_default();
+        Self { event, message: value::message(about), format: Val::from(format.to_owned()) }
+    }
+
+    /// The same event, now that its format is known.
+    #[must_use]
+    pub fn of_format(self, format: &str) -> Self {
+        Self { format: Val::from(format.to_owned()), ..self }
+    }
+
+    fn variables(&self) -> Vars<Val> {
+        Vars::new([self.message.clone(), self.format.clone()])
+    }
+}
+
+/// One step of a path into an event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Into the member of an object.
+    Key(String),
+    /// Into the element of an array, from 0.
+    At(usize),
+}
+
+/// Why a program has no answer for an event.
+#[derive(Clone, Debug)]
+pub struct RunError {
+    /// What may be said anywhere: no payload is in it.
+    pub rejection: Rejection,
+    /// What the interpreter said, which can hold payload: only for the user who brought the event.
+    pub in_full: String,
+}
+
+impl Program {
+    /// Compiles the text of one filter, which may begin with definitions.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn compile(text: &str) -> Result<Self, Fault> {
+        Self::compile_entry(text, "")
+    }
+
+    /// Compiles one of the definitions in `text`. Lines and columns of faults are those of `text`.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn compile_entry(text: &str, entry: &str) -> Result<Self, Fault> {
+        let whole = if entry.is_empty() { text.to_owned() } else { format!("{text}\n{entry}") };
+        let read = rules::read(&whole)?;
+        let arena = jaq_core::load::Arena::default();
+        let loader = jaq_core::load::Loader::new(prelude::definitions());
+        let file = jaq_core::load::File { code: &*whole, path: () };
+        let modules = loader.load(&arena, file).map_err(|errors| faults::of_loading(&whole, &errors))?;
+        let filter = Compiler::default()
+            .with_funs(prelude::functions())
+            .with_global_vars(VARIABLES)
+            .compile(modules)
+            .map_err(|errors| faults::of_compiling(&whole, &errors))?;
+        Ok(Self { filter, sentences: read.sentences })
+    }
+
+    /// Whether the first value is neither `null` nor `false`. No value at all is no.
+    ///
+    /// # Errors
+    /// The program has no answer for this event.
+    pub fn is_true(&self, input: &Input) -> Result<bool, RunError> {
+        Ok(self.first(input)?.is_some_and(|value| !matches!(value, Val::Null | Val::Bool(false))))
+    }
+
+    /// The first value as JSON text, without white space.
+    ///
+    /// # Errors
+    /// The program has no answer for this event.
+    pub fn json(&self, input: &Input) -> Result<Option<ByteString>, RunError> {
+        Ok(self.first(input)?.map(|value| value::text(&value)))
+    }
+
+    /// All values, each of which must be a path: the program is meant to be inside `path(…)`.
+    ///
+    /// # Errors
+    /// The program has no answer for this event.
+    pub fn paths(&self, input: &Input) -> Result<Vec<Vec<Step>>, RunError> {
+        let steps = |value: jaq_core::ValR<Val>| value.map(|value| value::steps(&value));
+        let paths: Result<Vec<_>, _> = self.run(input).take(PATHS_MAX).map(steps).collect();
+        Ok(paths.map_err(|error| self.explained(error))?.into_iter().flatten().collect())
+    }
+
+    /// The first value.
+    ///
+    /// # Errors
+    /// The program has no answer for this event.
+    pub(crate) fn first(&self, input: &Input) -> Result<Option<Val>, RunError> {
+        self.run(input).next().transpose().map_err(|error| self.explained(error))
+    }
+
+    fn run<'a>(&'a self, input: &Input) -> impl Iterator<Item = jaq_core::ValR<Val>> + 'a {
+        let context = Ctx::<Data>::new(&self.filter.lut, input.variables());
+        self.filter.id.run((context, input.event.clone())).map(unwrap_valr)
+    }
+
+    fn explained(&self, error: jaq_core::Error<Val>) -> RunError {
+        let in_full = match error.into_val() {
+            Val::TStr(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            value => value.to_string(),
+        };
+        let rejection = if in_full == natives::NO_TIME {
+            Rejection::new(Reason::BadTime, natives::NO_TIME)
+        } else if let Some(sentence) = self.sentences.iter().find(|sentence| **sentence == in_full) {
+            Rejection::new(Reason::MappingFailed, sentence.clone())
+        } else {
+            Rejection::new(Reason::MappingFailed, TYPES)
+        };
+        RunError { rejection, in_full }
+    }
+}
+
+/// More paths than any event has places that need redacting.
+const PATHS_MAX: usize = 10_000;
+
+/// The interpreter's own errors show values.
+const TYPES: &str = "an expression does not fit the types of this event; `tributary explain` says which";
+
+/// Something compiled, beside what was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// As the operator wrote it.
+    pub text: Arc<str>,
+    /// As it runs.
+    pub program: Arc<Program>,
+}
+
+#[cfg(test)]
+mod tests;

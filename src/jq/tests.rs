@@ -1,0 +1,153 @@
+use super::*;
+
+fn input(json: &str) -> Input {
+    Input::new(json, &About::default(), "f")
+}
+
+fn run(text: &str, json: &str) -> String {
+    let program = Program::compile(text).unwrap_or_else(|fault| panic!("{text}: {fault}"));
+    program.json(&input(json)).map_or_else(|error| error.in_full, |json| json.unwrap_or_default().to_string())
+}
+
+fn fault(text: &str) -> String {
+    Program::compile(text).map_or_else(|fault| fault.to_string(), |_| "none".into())
+}
+
+#[test]
+fn jq_works_as_its_users_know_it() {
+    for (text, json, expected) in [
+        (".a.b // \"none\"", r#"{"a":{}}"#, "\"none\""),
+        ("[.a[] | select(. > 1)]", r#"{"a":[1,2,3]}"#, "[2,3]"),
+        ("with_entries(select(.key != \"x\"))", r#"{"x":1,"y":2}"#, r#"{"y":2}"#),
+        (
+            "[.[] | .Key as $k | {($k): .Value}] | add",
+            r#"[{"Key":"a","Value":1},{"Key":"b","Value":2}]"#,
+            r#"{"a":1,"b":2}"#,
+        ),
+        (".a | test(\"^x\"; \"i\")", r#"{"a":"Xy"}"#, "true"),
+        ("[paths]", r#"{"a":[1]}"#, r#"[["a"],["a",0]]"#),
+        ("[.. | numbers]", r#"{"a":[1,{"b":2}]}"#, "[1,2]"),
+        ("del(.a)", r#"{"a":1,"b":2}"#, r#"{"b":2}"#),
+        (".a | @base64d", r#"{"a":"aGk="}"#, "\"hi\""),
+        ("$format + $message.source", "{}", "\"f\""),
+        ("reduce .a[] as $x (0; . + $x)", r#"{"a":[1,2]}"#, "3"),
+        ("try error(\"no\") catch .", "{}", "\"no\""),
+        ("def f($x): {x: $x}; f(.a)", r#"{"a":1}"#, r#"{"x":1}"#),
+    ] {
+        assert_eq!(run(text, json), expected, "{text}");
+    }
+}
+
+#[test]
+fn numbers_keep_their_digits_and_texts_their_characters() {
+    for json in [
+        r#"{"a":12345678901234567890123,"b":0.10,"c":1E400,"d":-1.50}"#,
+        r#"{"a":"é \u0000 \" \\ 😀","b":""}"#,
+    ] {
+        let value: serde_json::Value = serde_json::from_str(&run(".", json).replace("1E400", "1")).unwrap();
+        assert_eq!(value, serde_json::from_str::<serde_json::Value>(&json.replace("1E400", "1")).unwrap());
+    }
+    assert!(run(".", r#"{"a":12345678901234567890123,"b":0.10}"#).contains("12345678901234567890123"));
+    assert!(run(".", r#"{"b":0.10}"#).contains("0.10"));
+}
+
+#[test]
+fn what_could_go_on_for_ever_or_look_outside_is_refused_with_its_place() {
+    for (text, expected) in [
+        ("def f: [f]; f", "line 1, column 5: f calls itself"),
+        ("def g: 1;\ndef f(x): if x then f(x) else 1 end; f(.)", "line 2, column 5: f calls itself"),
+        ("[range(.n)]", "line 1, column 2: range is not available"),
+        (".a |\n  until(. > 3; . + 1)", "line 2, column 3: until is not available"),
+        ("repeat(1)", "line 1, column 1: repeat is not available"),
+        ("[recurse(.a; . != null)]", "line 1, column 2: recurse is not available"),
+        ("now", "line 1, column 1: now with 0 arguments is not defined"),
+        ("env", "line 1, column 1: env with 0 arguments is not defined"),
+        ("$ENV.HOME", "line 1, column 1: $ENV is not defined"),
+        ("input", "line 1, column 1: input with 0 arguments is not defined"),
+        (". | halt", "line 1, column 5: halt with 0 arguments is not defined"),
+        ("debug", "line 1, column 1: debug with 0 arguments is not defined"),
+        ("todate", "line 1, column 1: todate with 0 arguments is not defined"),
+        (".a * .b", "* needs a number or an object"),
+        (".a *= .b", "* needs a number or an object"),
+        ("error(.a)", "line 1, column 1: error needs one sentence"),
+        ("error(\"x \\(.a)\")", "line 1, column 1: error needs one sentence"),
+        (".a | error", "line 1, column 6: error needs one sentence"),
+        ("import \"a\" as a; .", "import and include are not available"),
+        (".a |", "expected term"),
+        ("{a: }", "line 1, column 5: expected term"),
+        ("if . then 1", "expected"),
+        ("", "expected term"),
+        (".a | nosuch(1)", "line 1, column 6: nosuch with 1 arguments is not defined"),
+    ] {
+        let said = fault(text);
+        assert!(said.contains(expected), "{text:?}: {said}");
+    }
+}
+
+#[test]
+fn what_is_bounded_is_allowed() {
+    for text in [
+        ".a * 1000",
+        "2 * .a",
+        ". * {a: 1}",
+        ".a *= 2",
+        "[..]",
+        "walk(.)",
+        "[recurse]",
+        "first(.a[])",
+        "flatten",
+    ] {
+        assert_eq!(fault(text), "none", "{text}");
+    }
+}
+
+#[test]
+fn an_error_says_what_the_program_says_and_never_what_the_event_holds() {
+    let secret = r#"{"a":"SECRET"}"#;
+    let said = |text: &str| Program::compile(text).unwrap().json(&input(secret)).unwrap_err();
+    let error = said("if .b then 1 else error(\"b is absent\") end");
+    assert_eq!((error.rejection.reason, &*error.rejection.detail), (Reason::MappingFailed, "b is absent"));
+    let error = said(".a.b");
+    assert!(!error.rejection.detail.contains("SECRET") && error.in_full.contains("SECRET"));
+    let error = said(".a | utc");
+    assert_eq!(error.rejection.reason, Reason::BadTime);
+}
+
+#[test]
+fn natives_read_times_addresses_texts_and_hashes() {
+    for (text, json, expected) in [
+        ("utc", "1700000000", "\"2023-11-14T22:13:20Z\""),
+        ("utc", "\"2023-11-14T22:13:20.999Z\"", "\"2023-11-14T22:13:20Z\""),
+        ("ip", "\"::1\"", "\"::1\""),
+        ("ip", "\"AWS Internal\"", "null"),
+        ("ip", "7", "null"),
+        ("text", "\"\"", "null"),
+        ("text", "\"a\"", "\"a\""),
+        ("text", "1", "null"),
+    ] {
+        assert_eq!(run(text, json), expected, "{text} of {json}");
+    }
+    let of = |json: &str| run("sha256", json);
+    assert_eq!(of(r#"{"a":1,"b":[2]}"#), of(r#"{"b":[2],"a":1}"#));
+    assert_ne!(of(r#"{"a":1,"b":[2]}"#), of(r#"{"b":["2"],"a":1}"#));
+}
+
+#[test]
+fn paths_are_those_of_the_event() {
+    let program = Program::compile("path(.a[].secret?, .b)").unwrap();
+    let paths = program.paths(&input(r#"{"a":[{"secret":1},{}],"b":2}"#)).unwrap();
+    let key = |key: &str| Step::Key(key.into());
+    assert_eq!(paths[0], [key("a"), Step::At(0), key("secret")]);
+    assert_eq!(paths.last().unwrap(), &[key("b")]);
+}
+
+#[test]
+fn the_keys_of_objects_are_found_with_their_lines() {
+    let keys =
+        object_keys("def event: {\n  version: \"1\",\n  userIdentity: {\n    type: .t\n  }\n};\nevent");
+    let lines: Vec<_> = keys.iter().map(|key| (key.path.join("."), key.line)).collect();
+    assert_eq!(
+        lines,
+        [("version".into(), 2), ("userIdentity".into(), 3), ("userIdentity.type".to_owned(), 4)]
+    );
+}

@@ -1,0 +1,84 @@
+//! Between jaq's values and ours. In: values. Out: JSON text, hashes and paths; and `$message`.
+
+use std::fmt::Write;
+
+use bytestring::ByteString;
+use jaq_json::{Map, Num, Val};
+
+use super::Step;
+use crate::{
+    decode::{DEPTH_MAX, canonical_hash},
+    event::ContentHash,
+    json,
+    receive::About,
+};
+
+/// The value's JSON text. What is no JSON (`nan`, infinity, nesting that no reader follows) becomes `null`; a key that
+/// is no string is written as one.
+pub(super) fn text(value: &Val) -> ByteString {
+    let mut out = String::with_capacity(256);
+    push(&mut out, value, 0);
+    ByteString::from(out)
+}
+
+fn push(out: &mut String, value: &Val, depth: usize) {
+    match value {
+        _ if depth > DEPTH_MAX => out.push_str("null"),
+        Val::Null => out.push_str("null"),
+        Val::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
+        Val::Num(Num::Float(float)) if !float.is_finite() => out.push_str("null"),
+        // Writing to a string cannot fail.
+        Val::Num(number) => drop(write!(out, "{number}")),
+        Val::TStr(bytes) | Val::BStr(bytes) => json::push_quoted(out, &String::from_utf8_lossy(bytes)),
+        Val::Arr(elements) => {
+            out.push('[');
+            for (at, element) in elements.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                push(out, element, depth + 1);
+            }
+            out.push(']');
+        }
+        Val::Obj(members) => {
+            out.push('{');
+            for (at, (key, value)) in members.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                match key {
+                    Val::TStr(bytes) => json::push_quoted(out, &String::from_utf8_lossy(bytes)),
+                    key => json::push_quoted(out, &key.to_string()),
+                }
+                out.push(':');
+                push(out, value, depth + 1);
+            }
+            out.push('}');
+        }
+    }
+}
+
+pub(super) fn hash(value: &Val) -> ContentHash {
+    canonical_hash(&text(value))
+}
+
+/// The value as a path; `None` where it is none.
+pub(super) fn steps(value: &Val) -> Option<Vec<Step>> {
+    let Val::Arr(parts) = value else { return None };
+    let step = |part: &Val| match part {
+        Val::TStr(bytes) => String::from_utf8(bytes.to_vec()).ok().map(Step::Key),
+        Val::Num(number) => number.as_isize().and_then(|at| usize::try_from(at).ok()).map(Step::At),
+        _ => None,
+    };
+    parts.iter().map(step).collect()
+}
+
+/// `$message`: `{source, group, attributes, object}`.
+pub(super) fn message(about: &About) -> Val {
+    let text = |text: &str| Val::from(text.to_owned());
+    let or_null = |text: Option<&str>| text.map_or(Val::Null, |text| Val::from(text.to_owned()));
+    let attributes: Map = about.attributes.iter().map(|(name, value)| (text(name), text(value))).collect();
+    let members = [
+        ("source", text(&about.source)),
+        ("group", or_null(about.group.as_deref())),
+        ("attributes", Val::obj(attributes)),
+        ("object", or_null(about.object.as_deref())),
+    ];
+    Val::obj(members.into_iter().map(|(name, value)| (text(name), value)).collect())
+}
