@@ -103,17 +103,6 @@ fn shown(time: OffsetDateTime) -> Option<String> {
     Some(format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month)))
 }
 
-/// A text in any of the forms that are known, in seconds UTC.
-pub(crate) fn any_text(written: &str) -> Option<String> {
-    seconds_utc(written).map(Cow::into_owned)
-}
-
-/// A number in any of the units that are known, in seconds UTC.
-pub(crate) fn any_number(written: &str) -> Option<String> {
-    let time = OffsetDateTime::from_unix_timestamp(written.parse().ok()?).ok()?;
-    seconds_utc(&time.format(&Rfc3339).ok()?).map(Cow::into_owned)
-}
-
 fn is_seconds_utc(written: &str) -> bool {
     let shape = b"dddd-dd-ddTdd:dd:ddZ";
     let has_shape = written.len() == shape.len()

@@ -8,15 +8,18 @@ def id: if .auditID | text then "\(.auditID)-\(.stage // "")" else . end;
 
 def actor:
     (.user.username? // null | text) as $name
-    | if $name == null then {type: "KubernetesUser", principalId: "eks:no-user"}
-      elif $name | startswith("system:serviceaccount:") then {type: "KubernetesServiceAccount", principalId: $name}
-      elif $name | startswith("system:node:") then {type: "KubernetesNode", principalId: $name}
-      else {type: "KubernetesUser", principalId: $name} end;
+    | if $name == null then ["KubernetesUser", "eks:no-user"]
+      elif $name | startswith("system:serviceaccount:") then ["KubernetesServiceAccount", $name]
+      elif $name | startswith("system:node:") then ["KubernetesNode", $name]
+      else ["KubernetesUser", $name] end;
 
 # `get pods/log`; of what is no resource `get /version`.
 def action:
     (.objectRef | objects // {} | [.resource, .subresource] | map(text | values) | join("/") | text) as $resource
     | ((.verb | text) // error("verb is absent")) + " " + ($resource // (.requestURI // "" | split("?")[0]));
+
+# Of the members of an object those that say something; none is no object.
+def present: with_entries(select(.value != null)) | select(length > 0) // null;
 
 def event:
     (.responseStatus | objects // {}) as $status
@@ -24,15 +27,16 @@ def event:
     | {
         version: "1",
         userIdentity: (
-            actor + {details: ((.user | objects // {} | del(.username)) + {impersonatedUser}
-                | with_entries(select(.value != null)))}
+            actor as [$type, $who]
+            | (.user | objects // {} | del(.username)) as $others
+            | {type: $type, principalId: $who, details: ($others + {impersonatedUser} | present)}
         ),
         userAgent: (.userAgent | text),
         eventSource: "audit.k8s.io",
         eventName: action,
         eventTime: (.requestReceivedTimestamp // .stageTimestamp // error("requestReceivedTimestamp is absent") | utc),
-        requestParameters: ({requestURI, objectRef, requestObject} | with_entries(select(.value != null))),
-        responseElements: ({responseStatus, responseObject} | with_entries(select(.value != null)) | select(length > 0) // null),
+        requestParameters: ({requestURI, objectRef, requestObject} | present),
+        responseElements: ({responseStatus, responseObject} | present),
         errorCode: (if $has_failed then ($status.reason | text) // ($status.code | tostring) else null end),
         errorMessage: (if $has_failed then $status.message | text else null end),
         sourceIPAddress: (.sourceIPs | arrays[0] // null | ip),

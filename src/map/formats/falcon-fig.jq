@@ -16,8 +16,8 @@ def id: .;
 
 # FIG's queue sends "fig/app/feed" as the message group; other producers may say the feed in an attribute.
 def feed:
-    ($message.group // "" | capture("^fig/[^/]+/(?<feed>[^/]+)$").feed)
-    // ($message.attributes | .feed, .feed_id | select(.));
+    ($message.group // "" | split("/") | select(length == 3 and .[0] == "fig")[2])
+    // ($message.attributes // {} | .feed // .feed_id);
 
 def principal:
     (.event.UserId | text)
@@ -38,7 +38,7 @@ def event: {
     eventSource: "crowdstrike",
     eventName: ((.event.OperationName | text) // .metadata.eventType),
     eventTime: (.metadata.eventCreationTime | utc),
-    UID: (.metadata.offset as $offset | (feed // null) as $feed
+    UID: (.metadata.offset as $offset | feed as $feed
         | if $feed and $offset != null then "\($feed)_\($offset)" else null end),
     sourceIPAddress: (.event.UserIp | ip),
     requestParameters: (if fits then null else {raw: .} end),
@@ -46,4 +46,5 @@ def event: {
 };
 
 def secrets:
-    .event | .. | strings | select(test("[?&](access_?token|token|client_?secret|secret|password|api_?key)="; "i"));
+    .event | .. | strings
+    | select(contains("=") and (ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .)));

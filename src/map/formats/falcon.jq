@@ -28,23 +28,23 @@ def actor:
     | ($event.AuditKeyValues | table) as $audit
     | ($event.OperationName | type == "string" and startswith("stream")) as $is_stream
     | [
-        {type: "FalconUser", principalId: ($event.UserId | text)},
-        {type: "FalconApiClient", principalId: ($attributes.APIClientID | text)},
-        {type: "FalconUser", principalId: ($event.UserName | text)},
-        {type: "FalconUser", principalId: ($audit.actor_user | text)},
-        {type: "FalconApiClient", principalId: ($audit.APIClientID | text | select($is_stream))},
-        {type: "FalconApp", principalId: ($audit.appId | text | select($is_stream))},
-        {type: "FalconSystem", principalId: "crowdstrike:system"}
+        ["FalconUser", ($event.UserId | text)],
+        ["FalconApiClient", ($attributes.APIClientID | text)],
+        ["FalconUser", ($event.UserName | text)],
+        ["FalconUser", ($audit.actor_user | text)],
+        ["FalconApiClient", ($audit.APIClientID | text | select($is_stream))],
+        ["FalconApp", ($audit.appId | text | select($is_stream))],
+        ["FalconSystem", "crowdstrike:system"]
     ]
-    | map(select(.principalId))[0]
-    | if .principalId | startswith("api-client-id:") then .type = "FalconApiClient" else . end;
+    | map(select(.[1]))[0]
+    | if .[1] | startswith("api-client-id:") then ["FalconApiClient", .[1]] else . end;
 
 def event:
     (.event.Attributes | table) as $attributes
     | (.event.AuditKeyValues | table) as $audit
     | {
         version: ((.metadata.version | text) // "1.0"),
-        userIdentity: (actor + {details: $audit}),
+        userIdentity: (actor as [$type, $who] | {type: $type, principalId: $who, details: $audit}),
         userAgent: (($attributes.user_agent | text) // ($audit.user_agent | text)),
         eventSource: "crowdstrike",
         eventName: ((.event.OperationName | text) // .metadata.eventType),
@@ -62,9 +62,10 @@ def event:
             else null end
         ),
         sourceIPAddress: ((.event.UserIp | ip) // (.event.SourceIp | ip)),
-        additionalEventData: {falcon: (del(.event, .metadata) + .metadata)}
+        additionalEventData: {falcon: del(.event)}
     };
 
 # Addresses of requests can carry what opens the door.
 def secrets:
-    .event | .. | strings | select(test("[?&](access_?token|token|client_?secret|secret|password|api_?key)="; "i"));
+    .event | .. | strings
+    | select(contains("=") and (ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .)));

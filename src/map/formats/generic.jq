@@ -32,9 +32,10 @@ def failure: said(.errorCode, .error_code | strings | select(test("^(0+|ok|none|
 
 def event: {
     version: "1",
-    userIdentity: (
-        if actor then {type: "User", principalId: actor} else {type: "Unknown", principalId: "generic:no-actor"} end
-    ),
+    userIdentity: {
+        type: (if actor then "GenericUser" else "GenericUnnamed" end),
+        principalId: (actor // "generic:no-actor")
+    },
     userAgent: said(.userAgent, .user_agent),
     eventSource: (said(.eventSource, .event_source, .source, .service, .application, .app, .product) // "generic"),
     eventName: (

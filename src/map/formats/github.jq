@@ -6,7 +6,7 @@ def matches:
     and (has("eventName") or has("eventType") | not)
     and (has("org") or has("business") or has("repo") or has("user") or has("actor"))
     and (has("_document_id") or has("@timestamp")
-        or (has("created_at") and (has("org") or has("business")) and (.action | test("[._]"))));
+        or (has("created_at") and (has("org") or has("business")) and (.action | contains(".") or contains("_"))));
 
 # GitHub's own; what has none is told by all that it says.
 def id: (._document_id | text) // .;
@@ -15,26 +15,32 @@ def id: (._document_id | text) // .;
 # is whom the action was about.
 def actor:
     [
-        {type: (if .actor_is_bot == true then "GitHubBot" else "GitHubUser" end), principalId: (.actor | text)},
-        {type: "GitHubUser", principalId: (.external_identity_nameid | text)},
-        {type: "GitHubOrganization", principalId: (.org | if type == "array" then .[0] else . end | text)},
-        {type: "GitHubBusiness", principalId: (.business | text)},
-        {type: "GitHubSystem", principalId: "github:system"}
+        [(if .actor_is_bot == true then "GitHubBot" else "GitHubUser" end), (.actor | text)],
+        ["GitHubUser", (.external_identity_nameid | text)],
+        ["GitHubOrganization", (.org | if type == "array" then .[0] else . end | text)],
+        ["GitHubBusiness", (.business | text)],
+        ["GitHubSystem", "github:system"]
     ]
-    | map(select(.principalId))[0];
+    | map(select(.[1]))[0];
+
+# Of the members of an object those that say something; none is no object.
+def present: with_entries(select(.value != null)) | select(length > 0) // null;
 
 def event: {
     version: "1",
     userIdentity: (
-        actor + {details: ({actor_id, business, org, repo, actor_location} | with_entries(select(.value != null)))}
+        actor as [$type, $who]
+        | {type: $type, principalId: $who, details: ({actor_id, business, org, repo, actor_location} | present)}
     ),
     userAgent: (.user_agent | text),
     eventSource: "github.audit.streaming",
     eventName: .action,
     eventTime: (.["@timestamp"] // .created_at // error("@timestamp and created_at are absent") | utc),
-    requestParameters: del(.action, .actor_id, .business, .org, .repo, .actor_location, ._document_id, .["@timestamp"]),
+    requestParameters: (
+        del(.action, .actor_id, .business, .org, .repo, .actor_location, ._document_id, .["@timestamp"]) | present
+    ),
     sourceIPAddress: (.actor_ip | ip),
-    additionalEventData: {github: ({_document_id, "@timestamp"} | with_entries(select(.value != null)))}
+    additionalEventData: ({github: ({_document_id, "@timestamp"} | present)} | present)
 };
 
 # The hash of a token finds it again in a leaked list; a hook's secret signs its requests.

@@ -15,26 +15,30 @@ def id:
 # Without RBAC Kong does not know who it was.
 def actor:
     (.rbac_user_id | text) as $user
-    | if $user then {type: "KongRbacUser", principalId: $user}
-      else {type: "KongAdminApi", principalId: "kong:no-rbac-user"} end;
+    | if $user then ["KongRbacUser", $user] else ["KongAdminApi", "kong:no-rbac-user"] end;
+
+# Of the members of an object those that say something; none is no object.
+def present: with_entries(select(.value != null)) | select(length > 0) // null;
 
 def event: {
     version: "1",
-    userIdentity: (actor + {details: (if .rbac_user_name == null then null else {rbac_user_name} end)}),
+    userIdentity: (
+        actor as [$type, $who] | {type: $type, principalId: $who, details: ({rbac_user_name} | present)}
+    ),
     eventSource: "kong-gateway",
     eventName: (if is_object then "\(.operation) \(.dao_name)" else "\(.method) \(.path | split("?")[0])" end),
     eventTime: (.request_timestamp // error("request_timestamp is absent") | utc),
     requestParameters: (
         if is_object then {entity, entity_key}
         else {path: (.path | split("?")[0]), query: (.path | split("?")[1:] | join("?") | text), payload} end
-        | with_entries(select(.value != null))
+        | present
     ),
     errorCode: (if .status | type == "number" and . >= 400 then .status | tostring else null end),
     sourceIPAddress: (.client_ip | ip),
     additionalEventData: {
         kong: (
             del(.method, .path, .payload, .operation, .dao_name, .entity, .entity_key, .rbac_user_id, .rbac_user_name)
-            | with_entries(select(.value != null))
+            | present
         )
     }
 };
@@ -42,6 +46,6 @@ def event: {
 # The signature, and what entities of these kinds are made of.
 def secrets:
     (.signature | strings),
-    (select(is_object and (.dao_name | test("credential|secret|token|certificate|key|rbac_user"))) | .entity | strings),
+    (select(is_object and (.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user"))) | .entity | strings),
     (select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac/users|admins)"))
         | .payload | strings);

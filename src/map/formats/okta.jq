@@ -8,21 +8,24 @@ def matches:
 
 def id: (.uuid | text) // .;
 
-def failed: .outcome.result? | . == "FAILURE" or . == "DENY";
+def failed: .outcome.result? // null | . == "FAILURE" or . == "DENY";
+
+# Of the members of an object those that say something; none is no object.
+def present: with_entries(select(.value != null)) | select(length > 0) // null;
 
 def event: {
     version: ((.version | text) // "0"),
     userIdentity: {
         type: ((.actor.type | text) // "OktaActor"),
         principalId: ((.actor.id | text) // (.actor.alternateId | text) // "okta:system"),
-        details: (.actor | del(.type, .id))
+        details: (.actor | del(.type, .id) | present)
     },
     userAgent: (.client.userAgent.rawUserAgent? // null | text),
     eventSource: "okta.system-log-events",
     eventName: .eventType,
     eventTime: (.published | utc),
-    requestParameters: ({target, request, transaction, debugContext} | with_entries(select(.value != null))),
-    responseElements: (if .outcome == null then null else {outcome} end),
+    requestParameters: ({target, request, transaction, debugContext} | present),
+    responseElements: ({outcome} | present),
     errorCode: (if failed then .outcome.result else null end),
     errorMessage: (if failed then .outcome.reason | text else null end),
     sourceIPAddress: (.client.ipAddress? // null | ip),
@@ -33,5 +36,5 @@ def event: {
 
 # Addresses that open a session.
 def secrets:
-    .debugContext.debugData? | objects | .[]
-    | strings | select(test("[?&](stateToken|sessionToken|token|recoveryToken|activationToken|code)="; "i"));
+    .debugContext.debugData? | objects | .[] | strings
+    | select(contains("=") and any(contains("Token=", "token=", "code="); .));

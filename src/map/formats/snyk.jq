@@ -6,7 +6,7 @@
 # organisation is in one group, the group counts only where there is no organisation.
 
 def matches:
-    (.event | type == "string" and test("^[a-z_]+[.]"))
+    (.event | type == "string" and contains("."))
     and (has("org_id") or has("orgId") or has("group_id") or has("groupId"))
     and (has("created") or has("content"))
     and (has("action") | not);
@@ -24,10 +24,9 @@ def plain: {
 
 # 2024-01-31T23:59:59.58Z and 2024-01-31 23:59:59.580 are one moment; what is no such text stays as it is.
 def moment:
-    if type == "string" and test(":") then
-        (capture("[.](?<digits>[0-9]+)").digits // "") as $digits
-        | ($digits | sub("0+$"; "") | . + "000"[length:]) as $fraction
-        | (utc | rtrimstr("Z") + "." + $fraction)? // .
+    if type == "string" and contains(":") then
+        (split(".")[1] // "" | split("Z")[0] | split("+")[0] | split("-")[0]) as $digits
+        | (utc | rtrimstr("Z") + "." + $digits + "000000000"[$digits | length:])? // .
     else . end;
 
 def id:
@@ -37,19 +36,23 @@ def id:
 
 # In the order of trust. Who is only named by the content is marked as such: it may be whom the action was about.
 def actor:
-    if .user_id then {type: "SnykUser", principalId: .user_id}
-    elif (.content.userPublicId? // null | text) then
-        {type: "SnykUser", principalId: .content.userPublicId, details: {principalIdFrom: "content.userPublicId"}}
-    else {type: "SnykSystem", principalId: "snyk:system"} end;
+    if .user_id then ["SnykUser", .user_id]
+    elif .content.userPublicId? // null | text then
+        ["SnykUser", .content.userPublicId, {principalIdFrom: "content.userPublicId"}]
+    else ["SnykSystem", "snyk:system"] end;
 
+# What has no place below.
 def unknown:
     del(
         .event, .created, .content, .org_id, .orgId, .group_id, .groupId, .project_id, .projectId, .user_id, .userId
     );
 
+# Of the members of an object those that say something; none is no object.
+def present: with_entries(select(.value != null)) | select(length > 0) // null;
+
 def event: unknown as $unknown | plain | {
     version: "1",
-    userIdentity: actor,
+    userIdentity: (actor as [$type, $who, $details] | {type: $type, principalId: $who, details: $details}),
     eventSource: "snyk.io",
     eventName: .event,
     eventTime: (.created // error("created is absent") | utc),
@@ -62,7 +65,7 @@ def event: unknown as $unknown | plain | {
             $unknown + {created, org_id, group_id, project_id, content}
             | if .content | type == "object" and (tojson | utf8bytelength > 20000)
               then .content |= del(.before, .after) else . end
-            | with_entries(select(.value != null))
+            | present
         )
     }
 };
@@ -70,5 +73,5 @@ def event: unknown as $unknown | plain | {
 # An invite link lets anybody in.
 def secrets:
     .content?
-    | (.. | strings | select(test("://[^ ]*invite"))),
+    | (.. | strings | select(contains("://") and contains("invite"))),
       (.. | objects | (.inviteUrl, .inviteLink, .invite_url, .token, .apiToken, .secret) | strings);
