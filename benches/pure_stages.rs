@@ -18,8 +18,10 @@ use tributary::{
     config::Oversize,
     decode::{Decoded, decode},
     event::{EventData, IdentifiedEvent},
+    formats::Formats,
     identify::identify,
     map::map,
+    receive::About,
     validate::{ValidEvent, validate},
 };
 
@@ -70,13 +72,14 @@ fn filler() -> String {
 }
 
 fn measure(sample: &'static str, body: &Bytes) -> Row {
+    let (formats, about) = (Formats::built_in(), About::default());
     let decoded = || decode(body.clone());
     let identified = |decoded: Vec<Decoded>| -> Vec<IdentifiedEvent> {
         let raw = decoded.into_iter().map(|decoded| decoded.found.into_event().expect("an event"));
-        raw.map(|raw| identify(raw, None).expect("a format")).collect()
+        raw.map(|raw| identify(raw, &about, &formats, None).expect("a format")).collect()
     };
     let mapped = |events: &[IdentifiedEvent]| -> Vec<EventData> {
-        events.iter().map(|event| map(event, ACCOUNT).expect("mapped")).collect()
+        events.iter().map(|event| map(event, &about, ACCOUNT).expect("mapped")).collect()
     };
     let valid = |events: Vec<EventData>| -> Vec<ValidEvent> {
         events.into_iter().map(|event| validate(event, Oversize::Move).expect("valid")).collect()

@@ -37,8 +37,9 @@ pub fn checksum(event: ValidEvent) -> ReadyEvent {
     event.write(&mut json);
     let checksum = STANDARD.encode(Sha256::digest(json.as_bytes()));
     let wire_bytes = ENTRY_OVERHEAD_BYTES + event.id.wire().len() + escaped_bytes(&json);
-    let event_time = event.fields.get(Field::EventTime).cloned().unwrap_or_default();
-    ReadyEvent { id: event.id, json: json.into(), checksum, wire_bytes, event_time }
+    let sent = |field| event.fields.get(field).cloned().unwrap_or_default();
+    let (event_time, uid) = (sent(Field::EventTime), sent(Field::Uid));
+    ReadyEvent { id: event.id, json: json.into(), checksum, wire_bytes, event_time, uid }
 }
 
 /// Bytes of JSON text as the contents of a JSON string.

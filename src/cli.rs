@@ -5,9 +5,9 @@ use clap::{Parser, Subcommand};
 mod args;
 
 pub use args::{
-    CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs, FormatName, LakeArgs,
-    LakeQuestion, LedgerArgs, LedgerQuestion, LocalArgs, OversizeName, ReconcileArgs, RunArgs, TraceArgs,
-    VerifyArgs,
+    CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs, FormatsArgs,
+    FormatsFolder, FormatsQuestion, LakeArgs, LakeQuestion, LedgerArgs, LedgerQuestion, LocalArgs,
+    OversizeName, ReconcileArgs, RunArgs, TraceArgs, VerifyArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -117,6 +117,19 @@ Example: pbpaste | tributary explain - --json",
         after_help = EXIT_CODES
     )]
     Explain(ExplainArgs),
+
+    /// List, print or test the formats that events can be in
+    #[command(
+        long_about = "\
+List the formats that events can be in, print how one is written, or run golden cases against them. A format of your \
+own is a file NAME.jq in a folder; docs/formats.md tells how to write one.
+
+Example: tributary formats
+Example: tributary formats print snyk
+Example: tributary formats test ./cases --formats ./formats",
+        after_help = EXIT_CODES
+    )]
+    Formats(FormatsArgs),
 
     /// Send events from files or stdin to a queue
     #[command(

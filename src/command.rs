@@ -14,6 +14,7 @@ pub mod completions;
 pub mod demo;
 pub mod enqueue;
 pub mod explain;
+pub mod formats;
 pub mod lake;
 pub mod ledger;
 pub mod local;
@@ -113,6 +114,7 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Explain(args) => explain::explain(&args),
+        Command::Formats(args) => formats::formats(&args),
         Command::Lake(args) => lake::lake(args).await,
         Command::Ledger(args) => ledger::ledger(args).await,
         Command::Local(args) => local::local(args).await,

@@ -3,9 +3,12 @@
 //! In: one TOML file and `TRIBUTARY_…` environment variables. Out: a [`Config`] in which every bound holds, or
 //! every problem at once.
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use crate::{dedupe::OnConflict, identify::Format};
+use crate::{
+    dedupe::OnConflict,
+    formats::{Format, Formats},
+};
 
 mod bounds;
 mod channel_arn;
@@ -35,6 +38,7 @@ pub use show::{Setting, settings, settings_toml};
 #[expect(missing_docs, reason = "each field is one table of the configuration reference")]
 pub struct Config {
     pub source: SourceConfig,
+    pub formats: Arc<Formats>,
     pub dead_letter: DeadLetterConfig,
     /// At least one; names are distinct.
     pub destinations: Vec<DestinationConfig>,

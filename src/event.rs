@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytestring::ByteString;
 
-use crate::{identify::Format, limits::LONG_TEXT_CHARS_MAX};
+use crate::{formats::Format, limits::LONG_TEXT_CHARS_MAX};
 
 mod form;
 
@@ -127,6 +127,9 @@ pub struct IdentifiedEvent {
     pub format: Format,
     /// What it is deduplicated by.
     pub id: EventId,
+    /// By which two events of one id are told apart: over the whole event, or over what identifies it, where the id is
+    /// the hash of that.
+    pub content_hash: ContentHash,
 }
 
 /// CloudTrail Lake's event schema for integrations, not yet serialised.
@@ -152,6 +155,16 @@ pub struct EventData {
     pub(crate) principal_id_from: Option<&'static str>,
     /// Which rules changed something, for `explain`: never part of what is sent.
     pub(crate) notes: Vec<Note>,
+}
+
+impl EventData {
+    /// The fields that the event has.
+    pub(crate) fn present(&self) -> impl Iterator<Item = Field> {
+        let has_additional = !self.additional.is_empty();
+        Field::ALL.iter().copied().filter(move |field| {
+            self.fields.get(*field).is_some() || (*field == Field::AdditionalEventData && has_additional)
+        })
+    }
 }
 
 /// A sentence about a rule that fired; names fields and sizes, never values.
@@ -239,6 +252,8 @@ pub struct ReadyEvent {
     pub(crate) wire_bytes: usize,
     /// The JSON text of `eventTime`: by it a lake is searched.
     pub(crate) event_time: ByteString,
+    /// The JSON text of `UID`: what a reader knows the event by.
+    pub(crate) uid: ByteString,
 }
 
 impl fmt::Debug for ReadyEvent {

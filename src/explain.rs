@@ -5,18 +5,20 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
     checksum::checksum,
     config::Oversize,
-    decode::{Decoded, decode},
-    event::{Note, ReadyEvent},
+    decode::{Decoded, Found, decode},
+    event::{Field, Note, RawEvent, ReadyEvent},
     failure::Rejection,
-    identify::{Format, identify},
+    formats::{Format, Formats},
+    identify::identify,
     json,
     map::map,
+    receive::About,
     validate::validate,
 };
 
@@ -30,9 +32,15 @@ pub struct Explanation {
     /// Why it would be dead-lettered.
     #[serde(flatten)]
     pub rejection: Option<RejectionText>,
-    /// `lake` or `cloudtrail`.
+    /// What the interpreter said where a mapping failed. It can hold payload.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<&'static str>,
+    pub mapping_said: Option<String>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Where the format's mapping says what becomes of each field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapped_by: Option<MappedBy>,
     /// What the producer wrote; `UID` in the lake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub declared_id: Option<String>,
@@ -64,14 +72,61 @@ pub struct Entry {
     pub event_data: Box<RawValue>,
 }
 
+/// The lines of a mapping that made the fields of one event.
+#[derive(Serialize)]
+pub struct MappedBy {
+    /// The file, or `built in`.
+    pub mapping: String,
+    /// Fields that are in the event data, with the lines that write them: several where a condition chooses.
+    pub fields: Vec<FieldLines>,
+}
+
+/// Where one field is written.
+#[derive(Serialize)]
+pub struct FieldLines {
+    /// Its name in the schema.
+    pub field: &'static str,
+    /// From 1.
+    pub lines: Vec<usize>,
+}
+
+/// What an explanation depends on beside the message.
+pub struct Circumstances<'a> {
+    /// The channel's account.
+    pub recipient_account: &'a str,
+    /// What becomes of optional fields that break the schema.
+    pub oversize: Oversize,
+    /// The formats that are known.
+    pub formats: &'a Formats,
+    /// Overrules the content.
+    pub fixed: Option<&'a Format>,
+    /// What came beside the body.
+    pub about: &'a About,
+}
+
 /// How the event would end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It would be published.
     Publish,
     /// It would go to the dead-letter queue.
     DeadLetter,
+    /// It names an S3 object, whose records would be read.
+    ReadObject,
+    /// It is no event, or a rule drops it: it would be acked and counted as filtered.
+    Filter,
+}
+
+impl Verdict {
+    fn said(self) -> &'static str {
+        match self {
+            Self::Publish => "published",
+            Self::DeadLetter => "dead-lettered",
+            Self::ReadObject => "read from S3",
+            Self::Filter => "acked, and counted as filtered",
+        }
+    }
 }
 
 /// A [`Rejection`] for people and scripts.
@@ -92,17 +147,17 @@ impl From<Rejection> for RejectionText {
     }
 }
 
-/// Takes a message through every pure stage. `recipient_account` is the channel's; `fixed` overrules the content.
-pub fn explain(
-    body: Bytes,
-    recipient_account: &str,
-    oversize: Oversize,
-    fixed: Option<Format>,
-) -> Vec<Explanation> {
+/// Takes a message through every pure stage.
+pub fn explain(body: Bytes, circumstances: &Circumstances<'_>) -> Vec<Explanation> {
     let explain_one = |(position, decoded): (usize, Decoded)| {
         let mut explanation = Explanation::new(position, decoded.original.len());
-        let ready = explanation.follow(decoded, recipient_account, oversize, fixed);
-        match ready {
+        let followed = match decoded.found {
+            Found::Event(raw) => explanation.follow(raw, circumstances),
+            Found::Rejected(rejection) => Err(rejection),
+            Found::Object(object) => return explanation.ends(Verdict::ReadObject, object.to_string()),
+            Found::Notice(notice) => return explanation.ends(Verdict::Filter, notice.sentence()),
+        };
+        match followed {
             Ok(ready) => explanation.entry = Some(Entry::new(&ready)),
             Err(rejection) => {
                 explanation.verdict = Verdict::DeadLetter;
@@ -120,7 +175,9 @@ impl Explanation {
             position,
             verdict: Verdict::Publish,
             rejection: None,
+            mapping_said: None,
             format: None,
+            mapped_by: None,
             declared_id: None,
             wire_id: None,
             content_hash: None,
@@ -130,25 +187,40 @@ impl Explanation {
         }
     }
 
+    fn ends(self, verdict: Verdict, rule: impl Into<Note>) -> Self {
+        Self { verdict, rules: vec![rule.into()], ..self }
+    }
+
     /// The stages in their order, noting on the way what each makes known.
-    fn follow(
-        &mut self,
-        decoded: Decoded,
-        recipient_account: &str,
-        oversize: Oversize,
-        fixed: Option<Format>,
-    ) -> Result<ReadyEvent, Rejection> {
-        let raw = decoded.found.into_event()?;
+    fn follow(&mut self, raw: RawEvent, by: &Circumstances<'_>) -> Result<ReadyEvent, Rejection> {
         self.content_hash = Some(raw.content_hash.to_string());
-        let identified = identify(raw, fixed)?;
-        self.format = Some(identified.format.name());
+        let identified = identify(raw, by.about, by.formats, by.fixed)?;
+        self.format = Some(identified.format.name().to_owned());
         self.declared_id = Some(identified.id.declared().to_owned());
         self.wire_id = Some(identified.id.wire().to_owned());
-        let mapped = map(&identified, recipient_account)?;
+        let mapped = map(&identified, by.about, by.recipient_account);
+        if let Format::Mapped(mapping) = &identified.format {
+            self.mapping_said = mapping.said_of(&identified.raw, by.about);
+            self.mapped_by = mapped.as_ref().ok().map(|mapped| MappedBy {
+                mapping: mapping.origin(),
+                fields: mapped
+                    .present()
+                    .map(|field| (field, mapping.lines_of(field.name())))
+                    .map(FieldLines::new)
+                    .collect(),
+            });
+        }
+        let mapped = mapped?;
         self.rules.clone_from(&mapped.notes);
-        let valid = validate(mapped, oversize)?;
+        let valid = validate(mapped, by.oversize)?;
         valid.notes().clone_into(&mut self.rules);
         Ok(checksum(valid))
+    }
+}
+
+impl FieldLines {
+    fn new((field, lines): (Field, Vec<usize>)) -> Self {
+        Self { field: field.name(), lines }
     }
 }
 
@@ -167,7 +239,7 @@ impl Entry {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.rejection {
-            None => writeln!(f, "event {}: would be published", self.position)?,
+            None => writeln!(f, "event {}: would be {}", self.position, self.verdict.said())?,
             Some(RejectionText { stage, reason, detail }) => {
                 writeln!(f, "event {}: would be dead-lettered at {stage}: {reason}", self.position)?;
                 writeln!(f, "  {detail}")?;
@@ -177,7 +249,8 @@ impl fmt::Display for Explanation {
             Some(value) => writeln!(f, "  {name:<16}{value}"),
             None => Ok(()),
         };
-        line("format", self.format)?;
+        line("mapping said", self.mapping_said.as_deref())?;
+        line("format", self.format.as_deref())?;
         // Escaped, because an id can hold what a terminal would obey.
         let declared = self.declared_id.as_deref().map(|id| id.escape_debug().to_string());
         line("declared id", declared.as_deref())?;
@@ -190,6 +263,13 @@ impl fmt::Display for Explanation {
             line("checksum", Some(&entry.checksum))?;
         }
         self.rules.iter().try_for_each(|rule| line("rule", Some(rule)))?;
+        if let Some(MappedBy { mapping, fields }) = &self.mapped_by {
+            line("mapping", Some(mapping))?;
+            for FieldLines { field, lines } in fields.iter().filter(|field| !field.lines.is_empty()) {
+                let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+                line("", Some(&format!("{field:<28}line {}", lines.join(" or "))))?;
+            }
+        }
         match &self.entry {
             Some(entry) => writeln!(f, "{}", json::pretty(entry.event_data.get())),
             None => Ok(()),

@@ -1,111 +1,83 @@
 //! Stage 3, identify. In: `RawEvent`. Out: `IdentifiedEvent`. Next: dedupe.
 //!
-//! The format is told by content, unless the source is known to carry one format alone. The format says where
-//! the id is; an event without an id of its own is rejected, because an id that we made up could not tell a second
-//! copy from a second event.
+//! The format is told by content, unless the source is known to carry one format alone. The format says what
+//! identifies an event: an id that its producer declared, or, where there is none, what makes it the event that it is,
+//! of which the hash is taken. An id that we made up could not tell a second copy from a second event.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
 
 use crate::{
-    event::{IdentifiedEvent, RawEvent},
+    decode::canonical_hash,
+    event::{ContentHash, EventId, IdentifiedEvent, RawEvent},
     failure::{Reason, Rejection},
+    formats::{Format, Formats, Mapping, hot_format_of},
+    jq::Input,
+    json,
+    receive::About,
 };
 
 mod id;
 
 pub use self::id::{DECLARED_ID_BYTES_MAX, RESERVED_PREFIX};
 
-/// The formats that can be mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Already in the integration schema.
-    Lake,
-    /// A native CloudTrail record.
-    CloudTrail,
-}
-
-impl Format {
-    /// As written in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Lake => "lake",
-            Self::CloudTrail => "cloudtrail",
-        }
-    }
-
-    /// The member that holds the id. `sharedEventID` is none: it joins the copies that several accounts receive.
-    fn id_key(self) -> &'static str {
-        match self {
-            Self::Lake => "UID",
-            Self::CloudTrail => "eventID",
-        }
-    }
-}
-
 /// Tells the format and the id; `fixed` overrules the content.
 ///
 /// # Errors
-/// [`Reason::UnknownFormat`], [`Reason::NoId`], [`Reason::IdTooLong`].
-pub fn identify(raw: RawEvent, fixed: Option<Format>) -> Result<IdentifiedEvent, Rejection> {
-    let format = match fixed {
-        Some(format) => format,
-        None => format_of(&raw).ok_or_else(unknown_format)?,
-    };
-    let id = id::event_id(raw.get(format.id_key()), format.id_key())?;
-    Ok(IdentifiedEvent { raw, format, id })
-}
-
-/// What is looked for, gathered in one pass.
-#[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each answers one question, and all combinations occur")]
-struct Signs {
-    id: bool,
-    uid: bool,
-    version: bool,
-    event_version: bool,
-    name_and_source: u8,
-    native: bool,
-    is_s3: bool,
-}
-
-fn format_of(raw: &RawEvent) -> Option<Format> {
-    let mut signs = Signs::default();
-    for member in raw.members.iter().filter(|member| &*member.json != "null") {
-        match &*member.key {
-            "eventID" => signs.id = true,
-            "UID" => signs.uid = true,
-            "version" => signs.version = true,
-            "eventVersion" => signs.event_version = true,
-            "eventName" => signs.name_and_source += 1,
-            "eventSource" => {
-                signs.name_and_source += 1;
-                signs.is_s3 = &*member.json == "\"aws:s3\"";
-            }
-            "awsRegion" | "eventType" | "requestID" => signs.native = true,
-            _ => {}
+/// [`Reason::UnknownFormat`], [`Reason::NoId`], [`Reason::IdTooLong`]; [`Reason::MappingFailed`] where a mapping has no
+/// answer for this event.
+pub fn identify(
+    raw: RawEvent,
+    about: &About,
+    formats: &Formats,
+    fixed: Option<&Format>,
+) -> Result<IdentifiedEvent, Rejection> {
+    match fixed.cloned().or_else(|| hot_format_of(&raw)) {
+        Some(Format::CloudTrail) => declared(raw, Format::CloudTrail, "eventID"),
+        Some(Format::Lake) => declared(raw, Format::Lake, "UID"),
+        Some(Format::Mapped(mapping)) => {
+            let input = Input::new(&raw.json, about, &mapping.name);
+            mapped(raw, mapping, &input)
         }
-    }
-    signs.format()
-}
-
-impl Signs {
-    /// Both formats name an event and its source. A native record has `eventVersion` and an `eventID`; an event
-    /// of the lake has a `UID` and a `version`, which AWS's own announcement calls `eventVersion`. Where neither
-    /// id is there, what else is there decides which one is missed.
-    fn format(&self) -> Option<Format> {
-        if self.name_and_source < 2 || self.is_s3 {
-            return None;
-        }
-        match (self.id, self.uid) {
-            (true, false) if self.event_version => Some(Format::CloudTrail),
-            (_, true) if self.version || !self.native => Some(Format::Lake),
-            _ if self.event_version && (self.native || self.id) => Some(Format::CloudTrail),
-            (false, false) if self.version => Some(Format::Lake),
-            _ => None,
+        None => {
+            let input = Input::new(&raw.json, about, "");
+            let mapping = formats.matching(&input).ok_or_else(|| unknown_format(formats))?;
+            let input = input.of_format(&mapping.name);
+            mapped(raw, mapping, &input)
         }
     }
 }
 
-fn unknown_format() -> Rejection {
-    let sentence = "neither a CloudTrail record (eventVersion, eventSource, eventName, eventID) nor an event of \
-                    the integration schema (version, eventSource, eventName, UID)";
-    Rejection::new(Reason::UnknownFormat, sentence)
+/// The id is a member. `sharedEventID` is none: it joins the copies that several accounts receive.
+fn declared(raw: RawEvent, format: Format, key: &'static str) -> Result<IdentifiedEvent, Rejection> {
+    let id = id::event_id(raw.get(key), key)?;
+    let content_hash = raw.content_hash;
+    Ok(IdentifiedEvent { raw, format, id, content_hash })
+}
+
+fn mapped(raw: RawEvent, mapping: Arc<Mapping>, input: &Input) -> Result<IdentifiedEvent, Rejection> {
+    let said = mapping.id.json(input).map_err(|error| error.rejection)?;
+    let (id, content_hash) = identity(said.as_ref(), raw.content_hash)?;
+    Ok(IdentifiedEvent { raw, format: Format::Mapped(mapping), id, content_hash })
+}
+
+/// A text is an id that the producer declared. Of anything else the hash is taken; then two events with one id are
+/// one event, however differently they are written.
+fn identity(said: Option<&ByteString>, of_content: ContentHash) -> Result<(EventId, ContentHash), Rejection> {
+    match said {
+        Some(json) if json.starts_with(['{', '[']) => {
+            let hash = canonical_hash(json);
+            let hex = json::quote(&hash.to_string());
+            Ok((id::event_id(Some(&hex), ID)?, hash))
+        }
+        said => Ok((id::event_id(said, ID)?, of_content)),
+    }
+}
+
+const ID: &str = "the id that the format's mapping names";
+
+fn unknown_format(formats: &Formats) -> Rejection {
+    let names = formats.names().join(", ");
+    Rejection::new(Reason::UnknownFormat, format!("in none of the formats that are told by content: {names}"))
 }

@@ -49,6 +49,7 @@ pub mod clock;
 pub mod config;
 pub mod failure;
 pub mod flow;
+pub mod formats;
 pub mod gate;
 pub mod health;
 pub mod intervals;

@@ -9,18 +9,21 @@ use bytestring::ByteString;
 use crate::{
     event::{EventData, Field, Fields, IdentifiedEvent, Member, OWN_KEY},
     failure::{Reason, Rejection},
-    identify::Format,
+    formats::Format,
     json,
+    receive::About,
 };
 
 mod formats;
 pub mod time;
 
-/// Maps an event to the integration schema; `recipient_account` is the account of the channel.
+/// Maps an event to the integration schema; `recipient_account` is the account of the channel. A mapping may ask for
+/// what is known of the message.
 ///
 /// # Errors
-/// [`Reason::MissingField`], [`Reason::WrongType`], [`Reason::BadTime`], [`Reason::UnknownVersion`].
-pub fn map(event: &IdentifiedEvent, recipient_account: &str) -> Result<EventData, Rejection> {
+/// [`Reason::MissingField`], [`Reason::WrongType`], [`Reason::BadTime`], [`Reason::UnknownVersion`],
+/// [`Reason::MappingFailed`].
+pub fn map(event: &IdentifiedEvent, about: &About, recipient_account: &str) -> Result<EventData, Rejection> {
     let mut mapped = EventData {
         id: event.id.clone(),
         fields: Fields::default(),
@@ -31,9 +34,10 @@ pub fn map(event: &IdentifiedEvent, recipient_account: &str) -> Result<EventData
         principal_id_from: None,
         notes: Vec::new(),
     };
-    match event.format {
+    match &event.format {
         Format::CloudTrail => formats::cloudtrail::map(event, &mut mapped)?,
-        Format::Lake => formats::lake::map(event, &mut mapped)?,
+        Format::Lake => formats::lake::map(&event.raw.members, &mut mapped)?,
+        Format::Mapped(mapping) => formats::mapped::map(event, mapping, about, &mut mapped)?,
     }
     set_recipient(&mut mapped, recipient_account);
     shorten_uid(&mut mapped);

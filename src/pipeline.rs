@@ -17,17 +17,18 @@ use crate::{
     dead_letter::{DeadLetter, DeadLetters},
     decode::{Decoded, Found, decode},
     dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
-    event::{IdentifiedEvent, ReadyEvent},
+    event::{IdentifiedEvent, RawEvent, ReadyEvent},
     failure::{Reason, Rejection},
     flow::Flow,
+    formats::{Format, Formats},
     gate::{Cause, Gate},
-    identify::{Format, identify},
+    identify::identify,
     map::map,
     metrics::Metrics,
     publish::{Destination, Lane, LaneSettings},
     publish_log::{PublishLog, ToLog},
     receive::{
-        Delivery, Message, Origin, Source,
+        About, Delivery, Message, Origin, Source,
         intake::{Intake, Process, Received},
     },
     room::Room,
@@ -65,6 +66,8 @@ pub struct Pipeline {
     pub letters: Arc<dyn DeadLetter>,
     /// Where events go.
     pub lanes: Vec<LaneParts>,
+    /// The formats that are known.
+    pub formats: Arc<Formats>,
     /// The format of all events, or told by content.
     pub format: Option<Format>,
     /// How long a claim holds.
@@ -111,7 +114,8 @@ impl Pipeline {
             lanes: self.start_lanes(&mut loops, &to_dead_letters, &shutdown),
             rejected_early: self.metrics.flow(NO_DESTINATION, Histogram::noop()),
             to_dead_letters,
-            format: self.format,
+            formats: self.formats.clone(),
+            format: self.format.clone(),
         });
         let intake = self.intake(room.clone(), to_settler, stages.clone().take_apart(to_claims));
         loops.spawn(intake.run(shutdown.stop.clone()));
@@ -219,6 +223,7 @@ struct Stages {
     /// Counts what is rejected before a destination is known.
     rejected_early: Arc<Flow>,
     to_dead_letters: mpsc::UnboundedSender<Delivery<Rejection>>,
+    formats: Arc<Formats>,
     format: Option<Format>,
 }
 
@@ -267,7 +272,7 @@ impl Stages {
                 receipt.share(&self.rejected_early).ack(Proof::Filtered(Filtered::notice()));
                 continue;
             }
-            match found.into_event().and_then(|raw| identify(raw, self.format)) {
+            match found.into_event().and_then(|raw| self.identify(raw, message)) {
                 Ok(event) => {
                     if let Some((last, others)) = self.lanes.split_last() {
                         for lane in others {
@@ -282,6 +287,10 @@ impl Stages {
         candidates
     }
 
+    fn identify(&self, raw: RawEvent, message: &Message) -> Result<IdentifiedEvent, Rejection> {
+        identify(raw, &message.about, &self.formats, self.format.as_ref())
+    }
+
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
     fn proceed(&self, sorted: Sorted) -> Vec<Delivery<Candidate>> {
         for delivery in sorted.events {
@@ -290,7 +299,7 @@ impl Stages {
             else {
                 continue;
             };
-            match ready(&delivery.event, lane) {
+            match ready(&delivery.event, &delivery.origin.about, lane) {
                 // A lane outlives the stages before it; if it does not, dropping returns the delivery.
                 Ok(event) => drop(lane.sender.send(delivery.map(|_| event))),
                 Err(rejection) => self.reject(delivery.map(|_| rejection)),
@@ -315,8 +324,8 @@ impl Stages {
 }
 
 /// Stages 5 to 7 for one event.
-fn ready(event: &IdentifiedEvent, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
-    map(event, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
+fn ready(event: &IdentifiedEvent, about: &About, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
+    map(event, about, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
 }
 
 /// The bytes that the producer sent.

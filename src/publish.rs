@@ -66,25 +66,27 @@ pub struct Published {
     at: SystemTime,
     id: EventId,
     event_time: ByteString,
+    uid: ByteString,
     checksum: String,
 }
 
 impl Published {
     /// The destination answered at `at` that it has `event`, as `stored_as`.
     fn new(event: ReadyEvent, stored_as: String, at: SystemTime) -> Self {
-        let ReadyEvent { id, event_time, checksum, .. } = event;
-        Self { stored_as, at, id, event_time, checksum }
+        let ReadyEvent { id, event_time, uid, checksum, .. } = event;
+        Self { stored_as, at, id, event_time, uid, checksum }
     }
 
     /// The line of the publish log that says so.
     pub(crate) fn to_accepted(&self, destination: &Arc<str>, content: Option<ContentHash>) -> Accepted {
+        let text = |json: &str| json::text(json).unwrap_or_default().as_ref().into();
         Accepted {
             at: self.at,
             destination: destination.clone(),
             id: self.id.wire().into(),
-            uid: self.id.uid().into(),
+            uid: text(&self.uid),
             stored_as: self.stored_as.as_str().into(),
-            event_time: json::text(&self.event_time).unwrap_or_default().as_ref().into(),
+            event_time: text(&self.event_time),
             content,
             checksum: self.checksum.as_str().into(),
         }
@@ -102,8 +104,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        checksum::checksum, config::Oversize, decode::decode, identify::identify, map::map,
-        validate::validate,
+        checksum::checksum, config::Oversize, decode::decode, formats::Formats, identify::identify, map::map,
+        receive::About, validate::validate,
     };
 
     #[test]
@@ -120,7 +122,9 @@ mod tests {
                 "eventName":"Login","eventTime":"{time}","UID":"{uid}"}}"#
             );
             let raw = decode(json.into()).remove(0).found.into_event().unwrap();
-            let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
+            let about = About::default();
+            let event = identify(raw, &about, &Formats::built_in(), None).unwrap();
+            let event = map(&event, &about, "111122223333").unwrap();
             let event = checksum(validate(event, Oversize::Move).unwrap());
             let sent: serde_json::Value = serde_json::from_str(event.json()).unwrap();
             let (wire, hash) = (event.id().wire().to_owned(), STANDARD.encode(Sha256::digest(event.json())));

@@ -2,14 +2,16 @@
 #![expect(clippy::doc_markdown, reason = "these comments are printed as help, where backticks would show")]
 
 mod audit;
+mod formats;
 
 pub use audit::{ForgetArgs, LedgerArgs, LedgerQuestion, ReconcileArgs, TraceArgs, VerifyArgs};
+pub use formats::{FormatsArgs, FormatsFolder, FormatsQuestion};
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::{config::Oversize, identify::Format};
+use crate::config::Oversize;
 
 /// The configuration file; everything can be given by environment alone.
 #[derive(Clone, Debug, Default, Args)]
@@ -147,9 +149,18 @@ pub struct ExplainArgs {
     /// Account of the channel: the recipientAccountId of every event
     #[arg(long, value_name = "ACCOUNT", default_value = "111122223333", value_parser = account)]
     pub account: String,
-    /// The format to assume; otherwise it is told by content
+    /// The format to assume, as `tributary formats` lists it; otherwise it is told by content
     #[arg(long, value_name = "FORMAT")]
-    pub format: Option<FormatName>,
+    pub format: Option<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened")]
+    pub formats: FormatsFolder,
+    /// A message attribute that came with it; repeat for several
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    pub attributes: Vec<(String, String)>,
+    /// The message group that it came in
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     /// What becomes of optional fields that break the schema
     #[arg(long, value_name = "POLICY", default_value = "move")]
     pub oversize: OversizeName,
@@ -158,28 +169,14 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn account(text: &str) -> Result<String, String> {
     let is_account = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
     if is_account { Ok(text.to_owned()) } else { Err("an AWS account is twelve digits".into()) }
-}
-
-/// A format by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// The integration event schema
-    Lake,
-    /// Native CloudTrail records
-    #[value(name = "cloudtrail")]
-    CloudTrail,
-}
-
-impl From<FormatName> for Format {
-    fn from(name: FormatName) -> Self {
-        match name {
-            FormatName::Lake => Self::Lake,
-            FormatName::CloudTrail => Self::CloudTrail,
-        }
-    }
 }
 
 /// A policy by name.

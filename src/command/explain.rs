@@ -10,9 +10,10 @@ use bytes::Bytes;
 
 use crate::{
     cli::ExplainArgs,
-    command::{CommandError, Exit},
-    explain::{Verdict, explain as explain_body},
+    command::{CommandError, Exit, formats},
+    explain::{Circumstances, Verdict, explain as explain_body},
     output,
+    receive::About,
 };
 
 /// Far more than any message; guards against being pointed at the wrong file.
@@ -24,15 +25,29 @@ const BODY_BYTES_MAX: u64 = 64 << 20;
 /// The message cannot be read, or is larger than any message could be.
 pub fn explain(args: &ExplainArgs) -> Result<Exit, CommandError> {
     let body = body(&args.file)?;
-    let explanations = explain_body(body, &args.account, args.oversize.into(), args.format.map(Into::into));
+    let formats = formats::known(args.formats.folder.as_deref())?;
+    let fixed = args.format.as_deref().map(|name| formats::named(&formats, name)).transpose()?;
+    let about = About {
+        group: args.group.as_deref().map(Into::into),
+        attributes: args.attributes.iter().cloned().collect(),
+        ..About::default()
+    };
+    let circumstances = Circumstances {
+        recipient_account: &args.account,
+        oversize: args.oversize.into(),
+        formats: &formats,
+        fixed: fixed.as_ref(),
+        about: &about,
+    };
+    let explanations = explain_body(body, &circumstances);
     if args.json {
         output::print_json(&explanations)?;
     } else {
         let texts: Vec<_> = explanations.iter().map(ToString::to_string).collect();
         output::print(texts.join("\n\n").trim_end())?;
     }
-    let all_published = explanations.iter().all(|explanation| explanation.verdict == Verdict::Publish);
-    Ok(if all_published { Exit::Done } else { Exit::Incomplete })
+    let is_rejected = explanations.iter().any(|explanation| explanation.verdict == Verdict::DeadLetter);
+    Ok(if is_rejected { Exit::Incomplete } else { Exit::Done })
 }
 
 fn body(path: &Path) -> Result<Bytes, CommandError> {

@@ -1,6 +1,8 @@
 //! The one conversion from what was written to what is needed. In: [`RawConfig`]. Out: [`Config`] and warnings, or
 //! every problem.
 
+use std::sync::Arc;
+
 use crate::config::{
     BatchConfig, BreakerConfig, Config, ConfigError, DeadLetterConfig, DedupeConfig, DestinationConfig,
     Finding, FlowConfig, LedgerConfig, LedgerKind, LogConfig, PublishLogConfig, RawConfig, ServiceConfig,
@@ -8,6 +10,7 @@ use crate::config::{
     finding::Origin,
     keys::{self, Absent, AnyKey, environment_name},
 };
+use crate::formats::{BY_CONTENT, Formats};
 
 impl Config {
     /// Checks each value alone, then the values together, then builds.
@@ -16,12 +19,17 @@ impl Config {
     /// Every problem at once.
     pub fn from_raw(raw: &RawConfig) -> Result<(Self, Vec<Finding>), ConfigError> {
         let mut problems = raw.problems().to_vec();
+        let formats = known_formats(raw).unwrap_or_else(|faults| {
+            problems.extend(faults);
+            Formats::built_in()
+        });
         problems.extend(raw.paths().into_iter().filter_map(|(path, key)| problem_alone(raw, path, key)));
         if !raw.is_partial {
             problems.extend(raw.destinations().next().is_none().then(no_destination));
             problems.extend(bounds::problems_together(raw));
+            problems.extend(unknown_format(raw, &formats));
         }
-        match build(raw) {
+        match build(raw, formats) {
             Some(config) if problems.is_empty() => Ok((config, bounds::warnings(raw))),
             _ => {
                 debug_assert!(!problems.is_empty(), "a configuration that cannot be built has a problem");
@@ -58,8 +66,26 @@ fn no_destination() -> Finding {
     }
 }
 
+fn known_formats(raw: &RawConfig) -> Result<Arc<Formats>, Vec<Finding>> {
+    let Some(folder) = raw.get(&keys::FORMATS_FOLDER) else { return Ok(Formats::built_in()) };
+    Formats::with_folder(&folder).map_err(|faults| {
+        let cure = "correct it; `tributary formats test` tries a folder of formats";
+        let path = keys::FORMATS_FOLDER.path;
+        faults.into_iter().map(|fault| Finding::about(raw, path, fault.to_string(), cure)).collect()
+    })
+}
+
+fn unknown_format(raw: &RawConfig, formats: &Formats) -> Option<Finding> {
+    let name = raw.get(&keys::SOURCE_FORMAT).filter(|name| name != BY_CONTENT)?;
+    formats.get(&name).is_none().then(|| {
+        let cure = format!("write {BY_CONTENT} or one of {}", formats.names().join(", "));
+        Finding::about(raw, keys::SOURCE_FORMAT.path, format!("{name:?} is no format that is known"), cure)
+    })
+}
+
 /// `None` only where [`problem_alone`] has found a problem.
-fn build(raw: &RawConfig) -> Option<Config> {
+fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
+    let format = raw.get(&keys::SOURCE_FORMAT)?;
     let destinations: Option<Vec<_>> = raw.destinations().map(|name| destination(raw, name)).collect();
     Some(Config {
         source: SourceConfig {
@@ -67,8 +93,9 @@ fn build(raw: &RawConfig) -> Option<Config> {
             receivers_max: raw.get(&keys::SOURCE_RECEIVERS_MAX)?,
             wait: raw.get(&keys::SOURCE_WAIT)?,
             visibility: raw.get(&keys::SOURCE_VISIBILITY)?,
-            format: raw.get(&keys::SOURCE_FORMAT)?,
+            format: formats.get(&format),
         },
+        formats,
         dead_letter: DeadLetterConfig { queue_url: raw.get(&keys::DEAD_LETTER_QUEUE_URL)? },
         destinations: destinations?,
         dedupe: DedupeConfig {

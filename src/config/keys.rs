@@ -8,13 +8,12 @@ use crate::{
     config::{
         LogFormat, Oversize,
         kinds::{
-            Bytes, CaFile, Channel, Choice, Count, ExternalId, Kind, Listen, LogFilter, Name, Password,
+            Bytes, Channel, Choice, Count, ExternalId, Kind, Listen, LocalPath, LogFilter, Name, Password,
             Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
         },
     },
     dedupe::OnConflict,
-    identify::Format,
-    limits,
+    formats, limits,
 };
 
 /// The start of every environment variable that is ours.
@@ -115,6 +114,7 @@ pub fn environment_name(path: &str) -> String {
 /// The tables in the order of the reference, each with what it is about.
 pub static TABLES: &[(&str, &str)] = &[
     ("source", "The queue that events come from."),
+    ("formats", "How events are read, beyond what the program brings."),
     ("dead_letter", "The queue for what can never be published, with the reason beside each event."),
     (
         "destinations.*",
@@ -169,8 +169,6 @@ const fn seconds(min: u64, max: u64) -> Time {
     Time { min: Duration::from_secs(min), max: Duration::from_secs(max), whole_seconds: true }
 }
 
-const FORMATS: Choice<Option<Format>> =
-    Choice(&[("auto", None), ("lake", Some(Format::Lake)), ("cloudtrail", Some(Format::CloudTrail))]);
 const OVERSIZE: Choice<Oversize> = Choice(&[("move", Oversize::Move), ("reject", Oversize::Reject)]);
 const CONFLICTS: Choice<OnConflict> = Choice(&[
     ("dead-letter", OnConflict::DeadLetter),
@@ -194,6 +192,8 @@ const DAY_MS: u64 = 86_200_000;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>. No ARN: PartiQL takes none.
 const TABLE: Name = Name { chars_min: 3, chars_max: 255, others: "-_." };
 const NAMESPACE: Name = Name { chars_min: 1, chars_max: 64, others: "-_." };
+/// Of a format; which there are is known when [`FORMATS_FOLDER`] has been read.
+const FORMAT: Name = Name { chars_min: 1, chars_max: 32, others: "-" };
 const WORKER: Name = Name { chars_min: 1, chars_max: 128, others: "-_.:/" };
 
 const SOURCE_QUEUE: Absent =
@@ -219,10 +219,15 @@ keys! {
         "How long a received message stays hidden from other workers. It is extended while work goes on, so this is \
          also how soon a message comes again after a crash. Must be at least twice batch.linger and the longest \
          request_timeout together. Lower it to recover from crashes sooner.";
-    SOURCE_FORMAT: Choice<Option<Format>> = "source.format", Absent::Default("auto"), FORMATS,
-        "The format of the events: \"lake\" is the integration event schema, \"cloudtrail\" are native CloudTrail \
-         records, \"auto\" tells them apart by content, event by event. Fix it where only one format may come, so \
-         that anything else is dead-lettered.";
+    SOURCE_FORMAT: Name = "source.format", Absent::Default(formats::BY_CONTENT), FORMAT,
+        "The format of the events: \"auto\" tells it by content, event by event; any name that `tributary formats` \
+         lists holds for all of them. Fix it where only one format may come, and for formats that are never told by \
+         content, such as \"generic\".";
+
+    FORMATS_FOLDER: LocalPath = "formats.folder", Absent::Nothing { example: "/etc/tributary/formats" },
+        LocalPath { to: "a folder with files NAME.jq" },
+        "Formats of your own, each a file NAME.jq; docs/formats.md tells how to write one, `tributary formats test` \
+         tries it. One with the name of a built-in format takes its place. Not for \"lake\" and \"cloudtrail\".";
 
     DEAD_LETTER_QUEUE_URL: QueueUrl = "dead_letter.queue_url", DEAD_LETTER_QUEUE, QueueUrl,
         "Where dead letters go. Must be another queue than the source, FIFO if the source is FIFO, with the longest \
@@ -279,7 +284,7 @@ keys! {
     LEDGER_PASSWORD: Password = "ledger.password", Absent::Nothing { example: "example-password" }, Password,
         "For a Valkey or Redis server that asks for one. Treated as a secret: never logged, never shown. Better given \
          by the environment than written here.";
-    LEDGER_CA_FILE: CaFile = "ledger.ca_file", Absent::Nothing { example: "/etc/tributary/ca.pem" }, CaFile,
+    LEDGER_CA_FILE: LocalPath = "ledger.ca_file", Absent::Nothing { example: "/etc/tributary/ca.pem" }, LocalPath { to: "a PEM file" },
         "A PEM file with the authorities that a rediss:// server is checked against, instead of the system's. For \
          servers with a certificate of your own.";
     LEDGER_NAMESPACE: Name = "ledger.namespace", Absent::Default("tributary"), NAMESPACE,

@@ -46,7 +46,7 @@ fn environment_alone_is_enough_and_defaults_are_as_documented() {
     assert_eq!(config.source.receivers_max, 16);
     assert_eq!(config.source.wait, Duration::from_secs(20));
     assert_eq!(config.source.visibility, Duration::from_mins(2));
-    assert_eq!(config.source.format, None);
+    assert!(config.source.format.is_none());
     assert_eq!(config.dead_letter.queue_url, DEAD);
     let [lake] = &config.destinations[..] else { panic!("one destination") };
     assert_eq!((lake.name.as_str(), lake.channel_arn.arn.as_str()), ("lake", ARN));

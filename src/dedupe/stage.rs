@@ -53,7 +53,7 @@ impl Candidate {
     /// An event is known by its id; what has none is known by its place and its bytes.
     pub fn new(event: Result<IdentifiedEvent, Rejection>, origin: &Origin) -> Self {
         let (id, content_hash) = match &event {
-            Ok(event) => (event.id.declared.clone(), event.raw.content_hash),
+            Ok(event) => (event.id.declared.clone(), event.content_hash),
             Err(_) => (origin.place().into(), ContentHash(Sha256::digest(&origin.original).into())),
         };
         Self { id, content_hash, event, conflict: None, asked: 0, token: None }

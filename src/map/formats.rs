@@ -2,3 +2,4 @@
 
 pub(super) mod cloudtrail;
 pub(super) mod lake;
+pub(super) mod mapped;

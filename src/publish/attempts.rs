@@ -178,12 +178,13 @@ mod tests {
         checksum::checksum,
         config::Oversize,
         decode::decode,
+        formats::Formats,
         gate::Gate,
         identify::identify,
         map::map,
         metrics::Metrics,
         publish::{Destination, LaneSettings},
-        receive::{Deadline, Message, Origin},
+        receive::{About, Deadline, Message, Origin},
         room::Room,
         settle::MessageReceipt,
         validate::validate,
@@ -216,7 +217,9 @@ mod tests {
             "eventName":"Login","eventTime":"2026-01-02T03:04:05Z","UID":"u-{number}"}}"#
         );
         let raw = decode(json.into()).remove(0).found.into_event().unwrap();
-        let event = map(&identify(raw, None).unwrap(), "111122223333").unwrap();
+        let about = About::default();
+        let event = identify(raw, &about, &Formats::built_in(), None).unwrap();
+        let event = map(&event, &about, "111122223333").unwrap();
         checksum(validate(event, Oversize::Move).unwrap())
     }
 

@@ -1,7 +1,7 @@
 //! What bad input gets: a reason for each event, never a panic, and no reason for its neighbours.
 
 use bytes::Bytes;
-use tributary::{config::Oversize, event::ReadyEvent, failure::Rejection, identify::Format};
+use tributary::{config::Oversize, event::ReadyEvent, failure::Rejection, formats::Format};
 
 use crate::checks::{ready, ready_as};
 
@@ -398,9 +398,9 @@ fn by_policy_an_optional_field_that_breaks_the_schema_ends_the_event() {
 
 #[test]
 fn a_format_that_is_fixed_overrules_the_content() {
-    assert_eq!(codes(&ready_as(native(&[]), Oversize::Move, Some(Format::Lake))), ["no_id"]);
-    assert_eq!(codes(&ready_as(lake(&[]), Oversize::Move, Some(Format::CloudTrail))), ["no_id"]);
-    assert_eq!(codes(&ready_as(lake(&[]), Oversize::Move, Some(Format::Lake))), ["ok"]);
+    assert_eq!(codes(&ready_as(native(&[]), Oversize::Move, Some(&Format::Lake))), ["no_id"]);
+    assert_eq!(codes(&ready_as(lake(&[]), Oversize::Move, Some(&Format::CloudTrail))), ["no_id"]);
+    assert_eq!(codes(&ready_as(lake(&[]), Oversize::Move, Some(&Format::Lake))), ["ok"]);
 }
 
 #[test]

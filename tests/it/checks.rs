@@ -13,8 +13,10 @@ use tributary::{
     decode::decode,
     event::ReadyEvent,
     failure::Rejection,
-    identify::{Format, identify},
+    formats::{Format, Formats},
+    identify::identify,
     map::map,
+    receive::About,
     validate::validate,
 };
 
@@ -28,9 +30,13 @@ pub(crate) fn ready(body: impl Into<Bytes>, oversize: Oversize) -> Vec<Result<Re
 pub(crate) fn ready_as(
     body: impl Into<Bytes>,
     oversize: Oversize,
-    fixed: Option<Format>,
+    fixed: Option<&Format>,
 ) -> Vec<Result<ReadyEvent, Rejection>> {
-    let stages = |raw| validate(map(&identify(raw, fixed)?, ACCOUNT)?, oversize).map(checksum);
+    let (formats, about) = (Formats::built_in(), About::default());
+    let stages = |raw| {
+        let event = identify(raw, &about, &formats, fixed)?;
+        validate(map(&event, &about, ACCOUNT)?, oversize).map(checksum)
+    };
     decode(body.into()).into_iter().map(|decoded| decoded.found.into_event().and_then(stages)).collect()
 }
 

@@ -4,7 +4,12 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tributary::{config::Oversize, explain::explain};
+use tributary::{
+    config::Oversize,
+    explain::{Circumstances, explain},
+    formats::Formats,
+    receive::About,
+};
 
 use crate::checks::{ACCOUNT, ready};
 
@@ -173,7 +178,14 @@ fn a_hash_tells_where_a_list_ends() {
 #[test]
 fn explain_shows_every_rule_and_the_entry() {
     let body = format!("[{},{{}},7]", native(&json!({ "type": "AWSService", "invokedBy": "s" })));
-    let all = explain(Bytes::from(body), ACCOUNT, Oversize::Move, None);
+    let circumstances = Circumstances {
+        recipient_account: ACCOUNT,
+        oversize: Oversize::Move,
+        formats: &Formats::built_in(),
+        fixed: None,
+        about: &About::default(),
+    };
+    let all = explain(Bytes::from(body), &circumstances);
     let shown = serde_json::to_value(&all).expect("JSON");
     assert_eq!(shown[0]["verdict"], "publish");
     assert_eq!(shown[0]["format"], "cloudtrail");

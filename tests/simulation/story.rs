@@ -283,6 +283,7 @@ fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
         letters: Arc::new(hands.clone()),
         gate: Arc::new(Gate::new(lanes.len())),
         lanes,
+        formats: tributary::formats::Formats::built_in(),
         format: None,
         on_conflict: OnConflict::DeadLetter,
         lease: [VISIBILITY, VISIBILITY * 5][variant / 6 % 2],

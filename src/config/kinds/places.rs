@@ -87,21 +87,24 @@ fn valkey_url(url: &str) -> Result<String, Wrong> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// The path of a file with certificates.
-pub struct CaFile;
+/// A path on this machine.
+pub struct LocalPath {
+    /// What is there, such as `a PEM file`.
+    pub to: &'static str,
+}
 
-impl Kind for CaFile {
+impl Kind for LocalPath {
     type Value = PathBuf;
 
     fn parse(&self, text: &str) -> Result<PathBuf, Wrong> {
         if text.is_empty() {
-            return Err(Wrong::new("is empty", "write the path of a PEM file"));
+            return Err(Wrong::new("is empty", format!("write the path of {}", self.to)));
         }
         Ok(text.into())
     }
 
     fn bounds(&self) -> String {
-        "a path".into()
+        format!("the path of {}", self.to)
     }
 }
 

@@ -8,14 +8,14 @@ use bytestring::ByteString;
 
 use super::super::{put_additional, put_required, put_time};
 use crate::{
-    event::{EventData, Field, IdentifiedEvent, Member},
+    event::{EventData, Field, Member},
     failure::{Reason, Rejection},
     json,
 };
 
-pub(in crate::map) fn map(event: &IdentifiedEvent, mapped: &mut EventData) -> Result<(), Rejection> {
-    let raw = &event.raw;
-    let present = |key: &str| raw.get(key).filter(|json| &***json != "null");
+pub(in crate::map) fn map(members: &[Member], mapped: &mut EventData) -> Result<(), Rejection> {
+    let find = |key: &str| members.iter().find(|member| &*member.key == key).map(|member| &member.json);
+    let present = |key: &str| find(key).filter(|json| &***json != "null");
     let (version, event_version) = (present("version"), present("eventVersion"));
     put_required(mapped, Field::Version, version.or(event_version))?;
     put_identity(mapped, present("userIdentity"))?;
@@ -23,7 +23,7 @@ pub(in crate::map) fn map(event: &IdentifiedEvent, mapped: &mut EventData) -> Re
     put_required(mapped, Field::EventName, present("eventName"))?;
     put_time(mapped, present("eventTime"))?;
     put_required(mapped, Field::Uid, present("UID"))?;
-    for member in raw.members.iter().filter(|member| &*member.json != "null") {
+    for member in members.iter().filter(|member| &*member.json != "null") {
         match &*member.key {
             "version" | "userIdentity" | "eventSource" | "eventName" | "eventTime" | "UID" => {}
             "eventVersion" if version.is_none() => {}

@@ -158,6 +158,7 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         ledger: Arc::new(world.clone()),
         letters: Arc::new(world.clone()),
         lanes: vec![lane],
+        formats: tributary::formats::Formats::built_in(),
         format: None,
         lease: Duration::from_mins(1),
         on_conflict: OnConflict::DeadLetter,
