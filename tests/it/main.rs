@@ -6,6 +6,7 @@
 mod bad_inputs;
 mod checks;
 mod cli;
+mod formats;
 mod limits_hold;
 mod local_lake;
 mod local_queue;
@@ -14,6 +15,7 @@ mod process;
 mod publish_log;
 mod real_records;
 mod reconcile;
+mod samples;
 mod seams;
 mod support;
 mod wire_form;

@@ -41,8 +41,10 @@ def event:
         errorMessage: (if $has_failed then $status.message | text else null end),
         sourceIPAddress: (.sourceIPs | arrays[0] // null | ip),
         additionalEventData: {
-            eks: del(.user, .impersonatedUser, .userAgent, .verb, .requestURI, .objectRef, .requestObject,
-                .responseStatus, .responseObject)
+            eks: del(
+                .user, .impersonatedUser, .userAgent, .requestURI, .objectRef, .requestObject, .responseStatus,
+                .responseObject
+            )
         }
     };
 

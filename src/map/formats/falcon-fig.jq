@@ -1,4 +1,4 @@
-# CrowdStrike Falcon events as the Falcon Integration Gateway (FIG) maps them, for those who have its events in their lake.
+# CrowdStrike Falcon events as the Falcon Integration Gateway (FIG) maps them, for lakes that have its events.
 # https://github.com/CrowdStrike/falcon-integration-gateway/tree/main/fig/backends/cloudtrail_lake
 #
 # Field by field what FIG sends. It differs where FIG sends nothing or what the lake refuses:

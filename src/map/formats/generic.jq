@@ -1,5 +1,6 @@
-# Any audit event that says in common words what it is, when, what was done, and by whom: a start, until a format of its
-# own is written. docs/formats.md has the table of words.
+# Any audit event that says in common words what was done, when and by whom.
+#
+# A start, until a format of its own is written; docs/formats.md has the table of words.
 
 # Only chosen, never told by content: these words are in events of every kind.
 def matches: false;

@@ -30,7 +30,7 @@ def event: {
     eventTime: (.request_timestamp // error("request_timestamp is absent") | utc),
     requestParameters: (
         if is_object then {entity, entity_key}
-        else {path: (.path | split("?")[0]), query: (.path | split("?")[1:] | join("?") | text), payload} end
+        else {path, query: (.path | split("?")[1:] | join("?") | text), payload} end
         | present
     ),
     errorCode: (if .status | type == "number" and . >= 400 then .status | tostring else null end),

@@ -25,7 +25,7 @@ def plain: {
 # 2024-01-31T23:59:59.58Z and 2024-01-31 23:59:59.580 are one moment; what is no such text stays as it is.
 def moment:
     if type == "string" and contains(":") then
-        (split(".")[1] // "" | split("Z")[0] | split("+")[0] | split("-")[0]) as $digits
+        (.[20:] | rtrimstr("Z")) as $digits
         | (utc | rtrimstr("Z") + "." + $digits + "000000000"[$digits | length:])? // .
     else . end;
 
