@@ -16,7 +16,7 @@ def actor:
 # `get pods/log`; of what is no resource `get /version`.
 def action:
     (.objectRef | objects // {} | [.resource, .subresource] | map(text | values) | join("/") | text) as $resource
-    | ((.verb | text) // error("verb is absent")) + " " + ($resource // (.requestURI // "" | split("?")[0]));
+    | ((.verb | text) // error("verb is absent")) + " " + ($resource // (.requestURI | text // "" | split("?")[0]));
 
 # Of the members of an object those that say something; none is no object.
 def present: with_entries(select(.value != null)) | select(length > 0) // null;

@@ -4,7 +4,7 @@
 # Field by field what FIG sends. It differs where FIG sends nothing or what the lake refuses:
 # - an absent UserId, OperationName or version is a KeyError there, and the event lost: here another member stands for it;
 # - a UserIp that is empty or absent: here there is no sourceIPAddress;
-# - times in seconds, which are in January 1970 there, and times as text: here they are read;
+# - times in seconds, which are in January 1970 there, and times as text or only in UTCTimestamp: here they are read;
 # - `raw` above what additionalEventData may hold: here it stands in requestParameters;
 # - an offset is unique only within a feed of a customer. The UID stays FIG's, duplicates are told by the whole content.
 # FIG publishes only events of the service "CrowdStrike Authentication": which events come here is for a route to say.
@@ -27,23 +27,28 @@ def principal:
 
 def fits: tojson | utf8bytelength < 27000;
 
-def event: {
-    version: ((.metadata.version | text) // "1.0"),
-    userIdentity: {
-        type: .metadata.eventType,
-        principalId: principal,
-        details: {AuditKeyValues: (.event.AuditKeyValues | if . == null or . == [] then "n/a" else . end)}
-    },
-    userAgent: "falcon-integration-gateway",
-    eventSource: "crowdstrike",
-    eventName: ((.event.OperationName | text) // .metadata.eventType),
-    eventTime: (.metadata.eventCreationTime | utc),
-    UID: (.metadata.offset as $offset | feed as $feed
-        | if $feed and $offset != null then "\($feed)_\($offset)" else null end),
-    sourceIPAddress: (.event.UserIp | ip),
-    requestParameters: (if fits then null else {raw: .} end),
-    additionalEventData: (if fits then {raw: .} else null end)
-};
+def event:
+    if [.metadata, .event | type] != ["object", "object"] then error("metadata or event is no object") else
+    {
+        version: ((.metadata.version | text) // "1.0"),
+        userIdentity: {
+            type: .metadata.eventType,
+            principalId: principal,
+            details: {AuditKeyValues: (.event.AuditKeyValues | if . == null or . == [] then "n/a" else . end)}
+        },
+        userAgent: "falcon-integration-gateway",
+        eventSource: "crowdstrike",
+        eventName: ((.event.OperationName | text) // .metadata.eventType),
+        eventTime: ([.metadata.eventCreationTime, .event.UTCTimestamp | utc?][0] | utc),
+        UID: (
+            .metadata.offset as $offset | feed as $feed
+            | if $feed and $offset != null then "\($feed)_\($offset)" else null end
+        ),
+        sourceIPAddress: (.event.UserIp | ip),
+        requestParameters: (if fits then null else {raw: .} end),
+        additionalEventData: (if fits then {raw: .} else null end)
+    }
+    end;
 
 def secrets:
     .event | .. | strings

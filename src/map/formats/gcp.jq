@@ -2,7 +2,9 @@
 # https://cloud.google.com/logging/docs/audit/understanding-audit-logs
 
 def matches:
-    (.logName | type == "string" and contains("cloudaudit.googleapis.com")) and (.protoPayload | type == "object");
+    (.protoPayload | type == "object")
+    and ((.logName | type == "string" and contains("cloudaudit.googleapis.com"))
+        or .protoPayload["@type"] == "type.googleapis.com/google.cloud.audit.AuditLog");
 
 # An insertId is unique only within one log and one moment.
 def id: if .insertId | text then [.logName, .timestamp, .insertId] else . end;
@@ -47,5 +49,5 @@ def event: .protoPayload as $call | {
 
 # Keys and tokens that the answer to the one who asked for them holds.
 def secrets:
-    .protoPayload | .request, .response | .. | objects
+    .protoPayload | objects | .request, .response | .. | objects
     | (.privateKeyData, .private_key_data, .accessToken, .access_token, .secretPayload) | strings;

@@ -12,6 +12,10 @@ def id:
     if is_object then (.id | text) // {request_id, dao_name, entity_key, operation}
     else (.request_id | text) // . end;
 
+def action:
+    if is_object then "\(.operation) \(.dao_name)"
+    else "\(.method) " + ((.path | text) // error("path is no text") | split("?")[0]) end;
+
 # Without RBAC Kong does not know who it was.
 def actor:
     (.rbac_user_id | text) as $user
@@ -26,7 +30,7 @@ def event: {
         actor as [$type, $who] | {type: $type, principalId: $who, details: ({rbac_user_name} | present)}
     ),
     eventSource: "kong-gateway",
-    eventName: (if is_object then "\(.operation) \(.dao_name)" else "\(.method) \(.path | split("?")[0])" end),
+    eventName: action,
     eventTime: (.request_timestamp // error("request_timestamp is absent") | utc),
     requestParameters: (
         if is_object then {entity, entity_key}
@@ -37,7 +41,7 @@ def event: {
     sourceIPAddress: (.client_ip | ip),
     additionalEventData: {
         kong: (
-            del(.method, .path, .payload, .operation, .dao_name, .entity, .entity_key, .rbac_user_id, .rbac_user_name)
+            del(.path, .payload, .entity, .entity_key, .rbac_user_id, .rbac_user_name)
             | present
         )
     }

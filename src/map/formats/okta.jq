@@ -20,7 +20,7 @@ def event: {
         principalId: ((.actor.id | text) // (.actor.alternateId | text) // "okta:system"),
         details: (.actor | del(.type, .id) | present)
     },
-    userAgent: (.client.userAgent.rawUserAgent? // null | text),
+    userAgent: ((.client.userAgent.rawUserAgent)? // null | text),
     eventSource: "okta.system-log-events",
     eventName: .eventType,
     eventTime: (.published | utc),
