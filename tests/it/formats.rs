@@ -1,27 +1,27 @@
 //! The formats that are written in jq: golden cases, and what must hold for any event of any of them.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "helpers of tests fail by panic"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panic")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
 use tributary::{
     config::Oversize,
     failure::Rejection,
-    formats::{Format, Formats, golden::Case},
-    jq::{Input, Program, Step},
+    formats::{Formats, Mapping, golden::Case},
+    jq::{Input, Program},
     receive::About,
 };
 
 use crate::checks::{breaches, ready_as};
+
+mod changed;
+mod docs;
+mod secrets;
 
 /// The cases of `tests/fixtures/formats`, by folder and name.
 fn cases() -> BTreeMap<(String, String), Case> {
@@ -92,12 +92,9 @@ fn an_event_is_claimed_by_its_own_format_alone() {
     let formats = Formats::built_in();
     for ((folder, name), case) in published_cases().filter(|(_, case)| case.format.is_none()) {
         let input = Input::new(&event_of(&case.input).to_string(), &About::default(), "");
-        let claims = |text: &str| {
-            Program::compile_entry(text, "matches").expect("compiles").is_true(&input).expect("an answer")
-        };
-        let claimed: Vec<_> = formats.mappings().filter(|mapping| claims(&mapping.text)).collect();
-        let names: Vec<_> = claimed.iter().map(|mapping| &*mapping.name).collect();
-        assert_eq!(names, [folder.as_str()], "{name}");
+        let claims = |mapping: &&Arc<Mapping>| part(mapping, "matches").is_true(&input).expect("an answer");
+        let claimed: Vec<_> = formats.mappings().filter(claims).map(|mapping| &*mapping.name).collect();
+        assert_eq!(claimed, [folder.as_str()], "{name}");
     }
 }
 
@@ -107,186 +104,34 @@ fn event_of(input: &Value) -> &Value {
 }
 
 /// Every value of the event is in what is published: as a value, or as a key, which is what a list of keys and values
-/// becomes.
+/// becomes. Names of members may change.
 #[test]
 fn no_value_is_lost() {
     for ((folder, name), case) in published_cases() {
         let published = result(event_of(&case.input), &folder).expect("published");
-        let mut kept = BTreeSet::new();
-        leaves(&published, &mut |leaf| {
-            kept.insert(leaf);
-        });
-        leaves(event_of(&case.input), &mut |leaf| {
-            let says_nothing = matches!(leaf.as_str(), "null" | "\"\"" | "{}" | "[]");
-            let is_a_pair = matches!(leaf.as_str(), "\"Key\"" | "\"ValueString\"");
-            let is_a_name = leaf.starts_with('"') && is_key(event_of(&case.input), leaf.trim_matches('"'));
-            if !says_nothing && !is_a_pair && !is_a_name {
-                assert!(kept.contains(&leaf), "{folder}/{name} lost {leaf}");
-            }
-        });
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        scalars(&published, &mut keys, &mut values);
+        let kept: BTreeSet<_> = keys.into_iter().chain(values).collect();
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        scalars(event_of(&case.input), &mut keys, &mut values);
+        for value in values.iter().filter(|value| !matches!(value.as_str(), "null" | "\"\"")) {
+            assert!(kept.contains(value), "{folder}/{name} lost {value}");
+        }
     }
 }
 
-/// Whether a key of this name is anywhere in the value: names of members may change.
-fn is_key(value: &Value, name: &str) -> bool {
+/// The keys and the scalars of a value, as JSON text.
+fn scalars(value: &Value, keys: &mut Vec<String>, values: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
-            members.contains_key(name) || members.values().any(|value| is_key(value, name))
-        }
-        Value::Array(elements) => elements.iter().any(|value| is_key(value, name)),
-        _ => false,
-    }
-}
-
-/// Scalars, empty containers and keys, as JSON text.
-fn leaves(value: &Value, found: &mut impl FnMut(String)) {
-    match value {
-        Value::Object(members) if !members.is_empty() => members.iter().for_each(|(key, value)| {
-            found(json!(key).to_string());
-            leaves(value, found);
-        }),
-        Value::Array(elements) if !elements.is_empty() => {
-            elements.iter().for_each(|value| leaves(value, found));
-        }
-        leaf => found(leaf.to_string()),
-    }
-}
-
-/// Producers change their types without a word: whatever stands in one place of an event, the event is published, or
-/// its own required part is named; and what is secret can still be told.
-#[test]
-fn whatever_stands_in_one_place_the_mapping_has_an_answer() {
-    let instead = [json!(null), json!(""), json!(7), json!(true), json!([]), json!({"a": ["b"]})];
-    let mut refused = BTreeMap::<String, usize>::new();
-    for ((folder, name), case) in published_cases() {
-        let Some(Format::Mapped(mapping)) = Formats::built_in().get(&folder) else { panic!("no mapping") };
-        let part = |entry: &str| Program::compile_entry(&mapping.text, entry).expect("compiles");
-        let (matches, secrets) = (part("matches"), part("path(secrets)"));
-        let event = event_of(&case.input);
-        let mut places = Vec::new();
-        pointers(event, String::new(), &mut places);
-        for place in &places {
-            for instead in &instead {
-                let mut changed = event.clone();
-                *changed.pointer_mut(place).expect("a place") = instead.clone();
-                let input = Input::new(&changed.to_string(), &About::default(), &folder);
-                assert!(secrets.paths(&input).is_ok(), "{folder}/{name}: secrets, {place} is {instead}");
-                let is_of_it = case.format.is_some() || matches.is_true(&input).expect("an answer");
-                if let (true, Err(rejection)) = (is_of_it, result(&changed, &folder)) {
-                    *refused.entry(format!("{folder} {place}: {}", rejection.detail)).or_default() += 1;
-                }
+            for (key, value) in members {
+                keys.push(json!(key).to_string());
+                scalars(value, keys, values);
             }
         }
+        Value::Array(elements) => elements.iter().for_each(|value| scalars(value, keys, values)),
+        scalar => values.push(scalar.to_string()),
     }
-    println!("{refused:#?}");
-    let unexplained = ["does not fit the types", "makes no object"];
-    let without_answer: Vec<_> =
-        refused.keys().filter(|said| unexplained.iter().any(|part| said.contains(part))).collect();
-    assert_eq!(without_answer, Vec::<&String>::new());
-}
-
-fn pointers(value: &Value, here: String, found: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => members.iter().for_each(|(key, value)| {
-            let key = key.replace('~', "~0").replace('/', "~1");
-            pointers(value, format!("{here}/{key}"), found);
-        }),
-        Value::Array(elements) => {
-            elements.iter().enumerate().for_each(|(at, value)| pointers(value, format!("{here}/{at}"), found))
-        }
-        _ => {}
-    }
-    if !here.is_empty() {
-        found.push(here);
-    }
-}
-
-/// `SECRET` is what has to be found, and nothing else is.
-#[test]
-fn what_is_secret_is_told_and_nothing_else() {
-    let table = [
-        (
-            "snyk",
-            json!({"event": "org.user.invite_link.create", "org_id": "o", "content": {
-            "inviteLink": "SECRET", "url": "https://app.example/invite/link/accept?invite=SECRET", "url2": "https://a.example/",
-            "": {"token": "SECRET"}, "role": "ADMIN"}}),
-        ),
-        (
-            "falcon",
-            json!({"metadata": {"eventType": "x"}, "event": {"Attributes": {
-            "request_path": "/a?Token=SECRET", "request_query": "limit=5"}, "OperationName": "token"}}),
-        ),
-        (
-            "falcon-fig",
-            json!({"metadata": {"eventType": "x"}, "event": {"Message": "https://a.example/?client_secret=SECRET"}}),
-        ),
-        (
-            "github",
-            json!({"action": "hook.create", "hashed_token": "SECRET", "token_id": 7,
-                          "config": {"secret": "SECRET", "url": "https://a.example"}}),
-        ),
-        (
-            "okta",
-            json!({"eventType": "x", "debugContext": {"debugData": {
-            "url": "/login/token/redirect?stateToken=SECRET", "requestUri": "/login/token/redirect", "risk": "{level=LOW}"}}}),
-        ),
-        (
-            "kong",
-            json!({"signature": "SECRET", "path": "/consumers/a/key-auth", "payload": "{\"key\":\"SECRET\"}"}),
-        ),
-        ("kong", json!({"signature": null, "path": "/services", "payload": "{\"name\":\"a\"}"})),
-        (
-            "kong",
-            json!({"dao_name": "keyauth_credentials", "entity": "{\"key\":\"SECRET\"}", "entity_key": "k"}),
-        ),
-        ("kong", json!({"dao_name": "services", "entity": "{\"name\":\"a\"}"})),
-        (
-            "gcp",
-            json!({"protoPayload": {"response": {"name": "k", "private_key_data": "SECRET"}, "request": {}}}),
-        ),
-        (
-            "eks",
-            json!({"objectRef": {"resource": "secrets"}, "requestObject": {"kind": "Secret", "data": {"a": "SECRET"},
-                       "stringData": {"b": "SECRET"}, "metadata": {"name": "n", "annotations": {
-                           "kubectl.kubernetes.io/last-applied-configuration": "SECRET"}}},
-                       "responseObject": {"items": [{"data": {"a": "SECRET"}, "type": "Opaque"}]}}),
-        ),
-        (
-            "eks",
-            json!({"objectRef": {"resource": "secrets"}, "requestObject": [{"op": "replace", "path": "/data/a", "value": "SECRET"}]}),
-        ),
-        ("eks", json!({"objectRef": {"resource": "configmaps"}, "requestObject": {"data": {"a": "b"}}})),
-        (
-            "eks",
-            json!({"objectRef": {"resource": "serviceaccounts", "subresource": "token"},
-                       "responseObject": {"status": {"token": "SECRET", "expirationTimestamp": "x"}}}),
-        ),
-        (
-            "generic",
-            json!({"id": "i", "password": "SECRET", "user": {"access_token": "SECRET", "name": "n"}}),
-        ),
-    ];
-    for (format, event) in table {
-        let Some(Format::Mapped(mapping)) = Formats::built_in().get(format) else { panic!("no mapping") };
-        let secrets = Program::compile_entry(&mapping.text, "path(secrets)").expect("compiles");
-        let paths = secrets.paths(&Input::new(&event.to_string(), &About::default(), format)).expect("paths");
-        let told: BTreeSet<String> = paths.iter().map(|path| pointer(path)).collect();
-        let mut all = Vec::new();
-        pointers(&event, String::new(), &mut all);
-        let is_secret = |place: &&String| {
-            event.pointer(place).and_then(Value::as_str).is_some_and(|text| text.contains("SECRET"))
-        };
-        let expected: BTreeSet<String> = all.iter().filter(is_secret).cloned().collect();
-        assert_eq!(told, expected, "{format}");
-    }
-}
-
-fn pointer(path: &[Step]) -> String {
-    let step = |step: &Step| match step {
-        Step::Key(key) => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Step::At(at) => format!("/{at}"),
-    };
-    path.iter().map(step).collect()
 }
 
 /// A message of 40 kB is more than `additionalEventData` may hold, and the gateway sends it all the same.
@@ -315,4 +160,30 @@ fn a_large_edit_of_snyk_is_published() {
     let published = result(&event, "snyk").expect("published");
     assert_eq!(published["requestParameters"]["after"], side("b"));
     assert_eq!(published["additionalEventData"]["snyk"]["content"], json!({"interface": "ui"}));
+}
+
+/// One of the definitions of a mapping, to be asked by itself.
+fn part(mapping: &Mapping, entry: &str) -> Program {
+    Program::compile_entry(&mapping.text, entry).expect("compiles")
+}
+
+/// Every place in a value, as JSON pointers.
+fn pointers(value: &Value, here: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                let key = key.replace('~', "~0").replace('/', "~1");
+                pointers(value, format!("{here}/{key}"), found);
+            }
+        }
+        Value::Array(elements) => {
+            for (at, value) in elements.iter().enumerate() {
+                pointers(value, format!("{here}/{at}"), found);
+            }
+        }
+        _ => {}
+    }
+    if !here.is_empty() {
+        found.push(here);
+    }
 }

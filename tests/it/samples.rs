@@ -1,7 +1,7 @@
 //! Real and half-real events of every system, where they lie beside the project: each is published, filtered or
 //! dead-lettered for a reason, and none of the real ones is dead-lettered but for a fault of its own.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "helpers of tests fail by panic")]
+#![expect(clippy::expect_used, reason = "helpers of tests fail by panic")]
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,9 @@ fn every_sample_ends_and_the_real_ones_end_in_the_lake() {
         let name = file.strip_prefix(&root).expect("below").display().to_string();
         let endings = endings_of(file);
         println!("{name}");
-        endings.iter().for_each(|(ending, count)| println!("  {count:>5} {ending}"));
+        for (ending, count) in &endings {
+            println!("  {count:>5} {ending}");
+        }
         of_files.insert(name, endings);
     }
     for (name, endings) in &of_files {
