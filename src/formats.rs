@@ -26,7 +26,17 @@ const MAPPINGS_MAX: usize = 100;
 const EXTENSION: &str = "jq";
 
 /// Those that the program brings, in the order in which they are asked.
-const BUILT_IN: [(&str, &str); 1] = [("snyk", include_str!("map/formats/snyk.jq"))];
+const BUILT_IN: [(&str, &str); 9] = [
+    ("snyk", include_str!("map/formats/snyk.jq")),
+    ("falcon", include_str!("map/formats/falcon.jq")),
+    ("falcon-fig", include_str!("map/formats/falcon-fig.jq")),
+    ("github", include_str!("map/formats/github.jq")),
+    ("okta", include_str!("map/formats/okta.jq")),
+    ("kong", include_str!("map/formats/kong.jq")),
+    ("gcp", include_str!("map/formats/gcp.jq")),
+    ("eks", include_str!("map/formats/eks.jq")),
+    ("generic", include_str!("map/formats/generic.jq")),
+];
 
 /// How an event is read.
 #[derive(Clone, Debug)]

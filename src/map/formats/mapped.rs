@@ -25,7 +25,8 @@ pub(in crate::map) fn map(
     let input = Input::new(&event.raw.json, about, &mapping.name);
     let made = mapping.event.json(&input).map_err(|error| error.rejection)?;
     let mut members = made.as_ref().and_then(json::members).ok_or_else(no_event)?;
-    if !members.iter().any(|member| &*member.key == UID && &*member.json != "null") {
+    members.retain(|member| &*member.json != "null");
+    if !members.iter().any(|member| &*member.key == UID) {
         members.push(Member { key: ByteString::from_static(UID), json: json::quote(event.id.declared()) });
     }
     lake::map(&members, mapped)

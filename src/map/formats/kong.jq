@@ -1,0 +1,55 @@
+# Kong Gateway's audit log, from its Admin API: requests (/audit/requests) and changed entities (/audit/objects).
+# https://docs.konghq.com/gateway/latest/kong-enterprise/audit-log/
+
+def is_object: has("dao_name");
+
+def matches:
+    has("request_id")
+    and ((has("method") and has("path") and has("request_timestamp")) or (has("dao_name") and has("operation")));
+
+# One request can change several entities, and each is an entry of its own.
+def id:
+    if is_object then (.id | text) // {request_id, dao_name, entity_key, operation}
+    else (.request_id | text) // . end;
+
+def action:
+    if is_object then "\(.operation) \(.dao_name)"
+    else "\(.method) " + ((.path | text) // error("path is no text") | split("?")[0]) end;
+
+# Without RBAC Kong does not know who it was.
+def actor:
+    (.rbac_user_id | text) as $user
+    | if $user then ["KongRbacUser", $user] else ["KongAdminApi", "kong:no-rbac-user"] end;
+
+# Of the members of an object those that say something; none is no object.
+def present: with_entries(select(.value != null)) | select(length > 0) // null;
+
+def event: {
+    version: "1",
+    userIdentity: (
+        actor as [$type, $who] | {type: $type, principalId: $who, details: ({rbac_user_name} | present)}
+    ),
+    eventSource: "kong-gateway",
+    eventName: action,
+    eventTime: (.request_timestamp // error("request_timestamp is absent") | utc),
+    requestParameters: (
+        if is_object then {entity, entity_key}
+        else {path, query: (.path | split("?")[1:] | join("?") | text), payload} end
+        | present
+    ),
+    errorCode: (if .status | type == "number" and . >= 400 then .status | tostring else null end),
+    sourceIPAddress: (.client_ip | ip),
+    additionalEventData: {
+        kong: (
+            del(.path, .payload, .entity, .entity_key, .rbac_user_id, .rbac_user_name)
+            | present
+        )
+    }
+};
+
+# The signature, and what entities of these kinds are made of.
+def secrets:
+    (.signature | strings),
+    (select(is_object and (.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user"))) | .entity | strings),
+    (select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac/users|admins)"))
+        | .payload | strings);
