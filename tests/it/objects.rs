@@ -61,9 +61,10 @@ async fn what_is_missing_and_a_bucket_that_is_missing_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_in_another_region_is_read_there() {
-    let s3 = S3::with_bucket("elsewhere").await;
-    s3.write("a", TEXT.to_vec()).await;
-    let proxy = Proxy::start(&s3.server.url(), |_| Fate::OnlyIn("eu-west-1")).await;
+    let s3 = S3::start("elsewhere").await;
+    s3.make_in("eu-west-1").await;
+    s3.write_in("eu-west-1", "a", TEXT.to_vec()).await;
+    let proxy = Proxy::start(&s3.server.url(), |_| Fate::Pass).await;
     let store = S3Objects::new(&S3::aws_at(&proxy.url));
     for _ in 0..2 {
         let open = store.open(&s3.object("a"), 0, None).await.expect("found in its Region");

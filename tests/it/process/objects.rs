@@ -152,6 +152,7 @@ async fn log_files_that_s3_announces_are_published_once() {
     let scrape = worker.scrape().await;
     scrape.assert_at_rest();
     assert_eq!(scrape.sum_of("tributary_objects_total", "\"skipped\""), 1);
+    assert_eq!(scrape.sum_of("tributary_notices_total", "\"s3_test\""), 1);
     assert_eq!(scrape.sum_of("tributary_notices_total", "\"digest\""), 1);
     assert_eq!(scrape.sum_of("tributary_notices_total", "\"empty_object\""), 1);
     assert_eq!(scrape.sum("tributary_object_records_total"), (all.len() + files[..3].concat().len()) as u64);
@@ -230,7 +231,8 @@ async fn a_worker_that_may_not_read_says_so_and_goes_on_when_it_may() {
     worker.until_ready().await;
     assert_eq!(trail.endpoints.assert_all_stored(&file).await, 0);
     let scrape = worker.scrape().await;
-    assert_eq!(scrape.term("received"), file.len() as u64, "no record was read twice");
+    // Beside the records there is S3's own test event.
+    assert_eq!(scrape.term("received"), file.len() as u64 + 1, "no record was read twice");
     assert!(proxy.asked().iter().filter(|asked| asked.range.is_some()).count() > 1, "it was opened again");
 }
 
@@ -265,8 +267,9 @@ async fn a_worker_that_is_stopped_within_an_object_loses_nothing_and_doubles_not
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_megabytes_of_records_are_read_in_little_memory() {
-    const RECORDS: usize = 44_000;
+    const RECORDS: usize = 60_000;
     const RSS_MIB_MAX: u64 = 100;
+    const GROWTH_MIB_MAX: u64 = 8;
     let trail = Trail::with("large", LocalOptions { retain_rows: 0, ..options() }).await;
     let mut text = String::from("{\"Records\":[");
     for round in 0..RECORDS / 1_000 {
@@ -284,14 +287,21 @@ async fn fifty_megabytes_of_records_are_read_in_little_memory() {
         ("TRIBUTARY_DEDUPE_ENTRIES_MAX", "10000"),
     ];
     let worker = trail.worker(&more).await;
-    let (mut most, mut stored) = (0, 0);
+    let (mut most, mut at_half, mut stored) = (0, 0, 0);
     while stored < RECORDS as u64 {
         trail.endpoints.until_stored(&worker, (stored + 500).min(RECORDS as u64)).await;
         stored = trail.endpoints.stored();
         most = most.max(rss_kib(worker.id()) / 1024);
+        if stored <= RECORDS as u64 / 2 {
+            at_half = most;
+        }
     }
     trail.until_drained(&worker).await;
-    println!("{} MB of records, {packed_bytes} bytes packed: at most {most} MiB resident", bytes / 1_000_000);
+    println!(
+        "{} MB of records, {packed_bytes} bytes packed: at most {at_half} MiB in the first half, {most} MiB in all",
+        bytes / 1_000_000
+    );
     assert!(bytes > 50_000_000 && most < RSS_MIB_MAX, "{bytes} bytes, {most} MiB");
+    assert!(most <= at_half + GROWTH_MIB_MAX, "{at_half} MiB in the first half, {most} MiB in all");
     assert_eq!(trail.endpoints.stored(), RECORDS as u64);
 }

@@ -5,7 +5,7 @@ use aws_sdk_s3::{
     Client,
     config::{Credentials, SharedCredentialsProvider},
     primitives::ByteStream,
-    types::{Event, NotificationConfiguration, QueueConfiguration},
+    types::{CreateBucketConfiguration, Event, NotificationConfiguration, QueueConfiguration},
 };
 use tributary::aws::Aws;
 
@@ -34,6 +34,14 @@ impl S3 {
 
     pub(crate) async fn make(&self) {
         self.client().create_bucket().bucket(&self.name).send().await.expect("a new bucket");
+    }
+
+    /// In another Region than the client's.
+    pub(crate) async fn make_in(&self, region: &str) {
+        let place = CreateBucketConfiguration::builder().location_constraint(region.into()).build();
+        let config = aws_sdk_s3::config::Builder::new().region(Region::new(region.to_owned()));
+        let call = self.client().create_bucket().bucket(&self.name).create_bucket_configuration(place);
+        call.customize().config_override(config).send().await.expect("a new bucket");
     }
 
     /// As it is reached at `url`: there, or through something in between.
@@ -70,8 +78,14 @@ impl S3 {
     }
 
     pub(crate) async fn write(&self, key: &str, bytes: Vec<u8>) {
+        self.write_in("us-east-1", key, bytes).await;
+    }
+
+    /// To a bucket of this Region.
+    pub(crate) async fn write_in(&self, region: &str, key: &str, bytes: Vec<u8>) {
+        let config = aws_sdk_s3::config::Builder::new().region(Region::new(region.to_owned()));
         let call = self.client().put_object().bucket(&self.name).key(key).body(ByteStream::from(bytes));
-        call.send().await.expect("written, also over what is there");
+        call.customize().config_override(config).send().await.expect("written, also over what is there");
     }
 
     pub(crate) async fn delete(&self, key: &str) {

@@ -1,4 +1,4 @@
-//! Between a worker and its bucket: breaks connections, denies, and sends to another Region, as S3 does.
+//! Between a worker and its bucket: breaks connections and denies, as S3 does.
 
 use std::{
     pin::Pin,
@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
+    http::{HeaderName, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, Full};
@@ -25,8 +25,8 @@ pub(crate) enum Fate {
     BreakAfter(usize),
     /// It is refused with this code.
     Refuse(u16, &'static str),
-    /// It is refused unless it is signed for this Region.
-    OnlyIn(&'static str),
+    /// It passes.
+    Pass,
 }
 
 /// A request as a script sees it.
@@ -95,24 +95,18 @@ impl Proxy {
 
 async fn pass(State(wire): State<Wire>, request: Request<Body>) -> Response {
     let asked = wire.remember(&request);
-    let signed = text(&request, &header::AUTHORIZATION).unwrap_or_default();
     match (wire.script)(&asked) {
-        Fate::Refuse(status, code) => refusal(status, code, &HeaderMap::new()),
-        Fate::OnlyIn(region) if !signed.contains(&format!("/{region}/s3/")) => {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-amz-bucket-region", HeaderValue::from_static(region));
-            refusal(301, "PermanentRedirect", &headers)
-        }
+        Fate::Refuse(status, code) => refusal(status, code),
         Fate::BreakAfter(bytes) => forward(&wire, request, Some(bytes)).await,
-        Fate::OnlyIn(_) => forward(&wire, request, None).await,
+        Fate::Pass => forward(&wire, request, None).await,
     }
 }
 
-fn refusal(status: u16, code: &str, headers: &HeaderMap) -> Response {
+fn refusal(status: u16, code: &str) -> Response {
     let said =
         format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>scripted</Message></Error>");
     let status = StatusCode::from_u16(status).expect("a status");
-    (status, headers.clone(), said).into_response()
+    (status, said).into_response()
 }
 
 async fn forward(wire: &Wire, request: Request<Body>, break_after: Option<usize>) -> Response {
@@ -132,12 +126,14 @@ async fn forward(wire: &Wire, request: Request<Body>, break_after: Option<usize>
     let answer = answer.to_bytes();
     match break_after.filter(|bytes| *bytes < answer.len()) {
         None => Response::from_parts(head, Body::from(answer)),
-        Some(bytes) => Response::from_parts(head, Body::new(Cut(Some(answer.slice(..bytes))))),
+        Some(bytes) => {
+            Response::from_parts(head, Body::new(Cut(vec![None, None, Some(answer.slice(..bytes))])))
+        }
     }
 }
 
-/// A body that ends in a broken connection.
-struct Cut(Option<Bytes>);
+/// A body that ends in a broken connection. From the last to the first: what is sent, and pauses in which it leaves.
+struct Cut(Vec<Option<Bytes>>);
 
 impl hyper::body::Body for Cut {
     type Data = Bytes;
@@ -145,9 +141,16 @@ impl hyper::body::Body for Cut {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Poll::Ready(Some(self.0.take().map(Frame::data).ok_or(Broken)))
+        match self.0.pop() {
+            Some(Some(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Some(None) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => Poll::Ready(Some(Err(Broken))),
+        }
     }
 }
 
