@@ -149,6 +149,8 @@ const FAULTS: &[Row] = &[
     ("[service]\nlisten = 'localhost'", &[], "service.listen", "0.0.0.0:9464"),
     ("[service]\ndrain_timeout = '0s'", &[], "service.drain_timeout", "too small"),
     ("[log]\nfilter = 'tributary=loud'", &[], "log.filter", "write a level"),
+    ("[objects]\nbuckets = 's3://audit-logs'", &[], "objects.buckets", "names of buckets with commas"),
+    ("[objects]\nconcurrency_max = 0", &[], "objects.concurrency_max", "too small"),
     ("[log]\nformat = 'xml'", &[], "log.format", "\"json\""),
     ("[destinations.lake]\noversize = 'drop'", &[], "destinations.lake.oversize", "\"move\" or \"reject\""),
     ("[destinations.lake]\nexternal_id = 'x'", &[], "destinations.lake.external_id", "too short or too long"),
@@ -260,6 +262,17 @@ fn warnings_tell_what_works_and_was_hardly_meant() {
     let keys: Vec<_> = warnings.iter().map(|finding| finding.key.as_str()).collect();
     assert_eq!(keys, ["service.drain_timeout", "destinations.two.requests_per_second"]);
     assert!(warnings[1].what.contains("lake, two") && warnings[1].what.contains("200"), "{}", warnings[1]);
+}
+
+#[test]
+fn objects_are_read_from_listed_buckets_alone_and_only_so_many_as_there_is_room_for() {
+    assert!(load("", &[]).unwrap().0.objects.is_none());
+    let (config, warnings) = load("[objects]\nbuckets = 'a-bucket, trail-*'\n", &[]).unwrap();
+    assert_eq!((config.objects.unwrap().concurrency_max, warnings.len()), (4, 0));
+    let (_, warnings) = load("[objects]\nbuckets = 'a-bucket'\nconcurrency_max = 9\n", &[]).unwrap();
+    let [warning] = &*warnings else { panic!("{warnings:?}") };
+    assert_eq!(warning.key, "objects.concurrency_max");
+    assert!(warning.cure.contains("9MiB"), "{warning}");
 }
 
 #[test]
