@@ -5,9 +5,9 @@ use clap::{Parser, Subcommand};
 mod args;
 
 pub use args::{
-    CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs, FormatsArgs,
-    FormatsFolder, FormatsQuestion, LakeArgs, LakeQuestion, LedgerArgs, LedgerQuestion, LocalArgs,
-    OversizeName, ReconcileArgs, RunArgs, TraceArgs, VerifyArgs,
+    BackfillArgs, CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs,
+    FormatsArgs, FormatsFolder, FormatsQuestion, History, LakeArgs, LakeQuestion, LedgerArgs, LedgerQuestion,
+    LocalArgs, OversizeName, ReconcileArgs, RunArgs, TraceArgs, VerifyArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -144,6 +144,23 @@ http://127.0.0.1:9324/000000000000/events",
         after_help = EXIT_CODES
     )]
     Enqueue(EnqueueArgs),
+
+    /// Send history from S3 or a folder to a queue
+    #[command(
+        long_about = "\
+Send history to a queue, the way that everything else comes. Of a bucket, every object under the prefix is named in a \
+message, and the workers fetch it; digests and insights of CloudTrail are passed over. Of a folder, files are cut into \
+events as by `enqueue`, compressed or not.
+
+A checkpoint remembers how far SQS has confirmed. Stopped or killed, the same command goes on there; what was under way \
+may be sent again, and the ledger recognises it.
+
+Example: tributary backfill s3://my-trail/AWSLogs/ --since 2026-01-01 --until 2026-01-31 --dry-run
+Example: tributary backfill s3://my-trail/AWSLogs/ --config tributary.toml
+Example: tributary backfill ./logs --queue-url http://127.0.0.1:9324/000000000000/events",
+        after_help = EXIT_CODES
+    )]
+    Backfill(BackfillArgs),
 
     /// Tell what became of one event
     #[command(

@@ -9,6 +9,7 @@ use crate::{
     output,
 };
 
+pub mod backfill;
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -109,6 +110,7 @@ pub async fn run(cli: Cli) -> Exit {
 async fn dispatch(command: Command) -> Result<Exit, CommandError> {
     match command {
         Command::Check(args) => check::check(&args),
+        Command::Backfill(args) => backfill::backfill(args).await,
         Command::Enqueue(args) => enqueue::enqueue(args).await,
         Command::Completions { shell } => completions::completions(shell),
         Command::Run(args) => run::run(args).await,

@@ -1,27 +1,39 @@
-//! Stage 2, decode. In: the bytes of a message. Out: its events, each a `RawEvent` or a `Rejection`. Next: identify.
+//! Stage 2, decode. In: the bytes of a message. Out: its parts: events, S3 objects that hold events, notices and
+//! rejections. Next: identify.
 //!
-//! A body holds one event, an array of them, one per line (NDJSON), `{"Records":[…]}`, or any of these inside
-//! an SNS notification, an EventBridge event or an entry of `PutAuditEvents`. What can be cut apart safely is cut
-//! before it is judged, so that one bad event does not spoil its neighbours.
+//! A body holds one event, an array of them, one per line (NDJSON), `{"Records":[…]}`, or any of these inside what
+//! services wrap around events on their way. All of it is told by content; `docs/envelopes.md` has the table. What
+//! can be cut apart safely is cut before it is judged, so that one bad event does not spoil its neighbours.
+//!
+//! Whatever the bytes, the answer comes in bounded time and memory, and nothing is dropped: what cannot be read is
+//! a rejection that keeps its bytes.
 
 use std::fmt;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use crate::{
-    event::RawEvent,
     failure::{Reason, Rejection},
-    json,
+    limits::SQS_BYTES_MAX,
 };
 
+mod aggregate;
 mod canonical;
 mod envelope;
+mod found;
+mod logs;
+mod notification;
+mod packing;
+mod parts;
+mod relayed;
 
-pub use self::canonical::{DEPTH_MAX, hash as canonical_hash};
-use self::envelope::Opened;
+pub use self::{
+    canonical::{DEPTH_MAX, hash as canonical_hash},
+    found::{Found, Notice, ObjectRef},
+};
+use self::{packing::Unpacking, parts::Parts};
 
-/// Most events of one message. An SQS message of 1 MiB that holds more has less than 105 bytes for each, and the
+/// Most parts of one message. An SQS message of 1 MiB that holds more has less than 105 bytes for each, and the
 /// smallest event that the lake accepts is larger: such a body is no work but an attack or a mistake.
 pub const MESSAGE_EVENTS_MAX: usize = 10_000;
 
@@ -31,106 +43,32 @@ const TINY_EVENTS_MAX: usize = 100;
 /// Less than any event that the lake accepts.
 const EVENT_BYTES_MIN: usize = 100;
 
-/// How many envelopes and arrays may stand around an event.
-pub const ENVELOPES_MAX: usize = 4;
+/// How many envelopes, packings and arrays may stand around an event. The deepest that is likely, `CloudWatch` Logs
+/// in aggregated Kinesis records as Lambda gets them, takes five.
+pub const ENVELOPES_MAX: usize = 8;
+
+/// Most bytes that decompression may make of one message, over all its layers. A message of 1 MiB that is base64 of
+/// gzip holds about 8 MB of audit events, which shrink to a tenth.
+pub const MESSAGE_UNPACKED_BYTES_MAX: usize = 16 * 1_048_576;
+/// So many are allowed to a message of any size.
+const UNPACKED_BYTES_FREE: usize = 1_048_576;
+/// Beyond that, so many for each byte of the message: far more than text that says anything shrinks by, and far less
+/// than the 1,032 that DEFLATE allows.
+const UNPACKED_RATIO_MAX: usize = 200;
 
 /// One part of a message.
 pub struct Decoded {
-    /// The part's own bytes, a slice of the message where nothing had to be unescaped: what a dead letter keeps.
+    /// The part's own bytes, a slice of the message where nothing had to be unpacked or unescaped: what a dead
+    /// letter keeps.
     pub original: Bytes,
     /// What it is.
     pub found: Found,
 }
 
-/// What one part of a message turned out to be.
-#[derive(Debug)]
-pub enum Found {
-    /// An event: what stage 3 works on.
-    Event(RawEvent),
-    /// It says where events are: an object of S3, which stage 1 has to fetch.
-    Object(ObjectRef),
-    /// No event, and nobody's mistake: a test, or a sign of life.
-    Notice(Notice),
-    /// It should have been an event.
-    Rejected(Rejection),
-}
-
-impl Found {
-    /// The event, or why there is none here.
-    ///
-    /// # Errors
-    /// Also [`Reason::NoEvents`] for what is no event and no mistake, so that a caller who wants events can say so.
-    pub fn into_event(self) -> Result<RawEvent, Rejection> {
-        match self {
-            Self::Event(raw) => Ok(raw),
-            Self::Rejected(rejection) => Err(rejection),
-            Self::Object(_) => {
-                Err(Rejection::new(Reason::NoEvents, "names an S3 object; its events are there"))
-            }
-            Self::Notice(notice) => Err(Rejection::new(Reason::NoEvents, notice.sentence())),
-        }
-    }
-}
-
-/// An object of S3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObjectRef {
-    /// The bucket's name.
-    pub bucket: String,
-    /// The key as S3 knows it: decoded, where the notification had it URL-encoded.
-    pub key: String,
-    /// Which version, where the notification says it.
-    pub version: Option<String>,
-    /// Bytes as stored, where the notification says it.
-    pub bytes: Option<u64>,
-}
-
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s3://{}/{}", self.bucket, self.key)
-    }
-}
-
-/// What services send besides events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Notice {
-    /// S3, when notifications are set up: `s3:TestEvent`.
-    S3Test,
-    /// `CloudTrail`, when a trail's SNS topic is set up: "CloudTrail validation message."
-    CloudTrailValidation,
-    /// `CloudWatch` Logs, to see whether a subscription is reachable: `CONTROL_MESSAGE`.
-    LogsControl,
-    /// A `CloudTrail` digest file: hashes of log files.
-    Digest,
-    /// A `CloudTrail` Insights file: about activity, no activity itself.
-    Insight,
-}
-
-impl Notice {
-    /// Every kind.
-    pub const ALL: &'static [Self] =
-        &[Self::S3Test, Self::CloudTrailValidation, Self::LogsControl, Self::Digest, Self::Insight];
-
-    /// As a metric label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::S3Test => "s3_test",
-            Self::CloudTrailValidation => "cloudtrail_validation",
-            Self::LogsControl => "logs_control",
-            Self::Digest => "digest",
-            Self::Insight => "insight",
-        }
-    }
-
-    /// For people.
-    pub fn sentence(self) -> &'static str {
-        match self {
-            Self::S3Test => "S3's test event, sent when notifications are set up",
-            Self::CloudTrailValidation => "CloudTrail's test message, sent when a trail's topic is set up",
-            Self::LogsControl => "CloudWatch Logs' test message, sent to see whether the subscription works",
-            Self::Digest => "a CloudTrail digest file, which holds hashes and no events",
-            Self::Insight => "a CloudTrail Insights file, which holds no audit events",
-        }
+impl Decoded {
+    /// Bytes that are no event, with the reason.
+    pub(crate) fn rejected(original: Bytes, rejection: Rejection) -> Self {
+        Self { original, found: Found::Rejected(rejection) }
     }
 }
 
@@ -141,142 +79,48 @@ impl fmt::Debug for Decoded {
     }
 }
 
-/// Takes a message apart. Never empty; the place in the answer is the place in the message, for every delivery.
+/// A message, taken apart.
+#[derive(Debug)]
+pub struct Unpacked {
+    /// Never empty; the place here is the place in the message, for every delivery.
+    pub parts: Vec<Decoded>,
+    /// What decompression added to the bytes of the message, and the parts may hold on to.
+    pub added_bytes: usize,
+}
+
+impl Unpacked {
+    /// The whole body is one rejection.
+    pub(crate) fn rejected(body: Bytes, rejection: Rejection) -> Self {
+        Self { parts: vec![Decoded::rejected(body, rejection)], added_bytes: 0 }
+    }
+}
+
+/// The parts of [`unpack`] alone.
+pub fn decode(body: Bytes) -> Vec<Decoded> {
+    unpack(body).parts
+}
+
+/// Takes a message apart.
 ///
 /// A broken document is one rejection for the whole body; a broken element or line is one for itself.
-pub fn decode(body: Bytes) -> Vec<Decoded> {
-    let mut taking = TakingApart { decoded: Vec::with_capacity(1) };
-    taking.body(&body, 0);
-    let events_max = (body.len() / EVENT_BYTES_MIN).clamp(TINY_EVENTS_MAX, MESSAGE_EVENTS_MAX);
-    let problem = match taking.decoded.len() {
-        0 => Rejection::new(Reason::NoEvents, "the message holds no event"),
-        count if count > events_max => {
-            let text =
-                format!("more than the {events_max} events that a message of {} bytes may hold", body.len());
-            Rejection::new(Reason::TooManyEvents, text)
-        }
-        _ => return taking.decoded,
-    };
-    vec![Decoded { original: body, found: Found::Rejected(problem) }]
-}
-
-struct TakingApart {
-    decoded: Vec<Decoded>,
-}
-
-impl TakingApart {
-    /// A whole body: of the message, or of an SNS notification.
-    fn body(&mut self, bytes: &Bytes, depth: usize) {
-        match document(&without_byte_order_mark(bytes)) {
-            Ok(None) => {}
-            Ok(Some(text)) => self.value(&text, depth),
-            Err(rejection) => {
-                if !self.lines(bytes, depth) {
-                    self.decoded.push(Decoded { original: bytes.clone(), found: Found::Rejected(rejection) });
-                }
-            }
-        }
+pub fn unpack(body: Bytes) -> Unpacked {
+    let mut unpacking = Unpacking::of_message(body.len());
+    let mut parts = Parts::new(&mut unpacking).of(&body);
+    let added_bytes = unpacking.added_bytes();
+    let bytes = body.len().max(added_bytes);
+    let events_max = (bytes / EVENT_BYTES_MIN).clamp(TINY_EVENTS_MAX, MESSAGE_EVENTS_MAX);
+    if parts.is_empty() {
+        return Unpacked::rejected(body, Rejection::new(Reason::NoEvents, "the message holds no event"));
     }
-
-    /// One document a line, if the body is of that kind: its first line is a document by itself, or all others
-    /// are. (A document that is broken over several lines is not cut into pieces by that rule.)
-    fn lines(&mut self, bytes: &Bytes, depth: usize) -> bool {
-        let whole = without_byte_order_mark(bytes);
-        let lines: Vec<Bytes> = whole
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::trim_ascii)
-            .filter(|line| !line.is_empty())
-            .map(|line| whole.slice_ref(line))
-            .take(MESSAGE_EVENTS_MAX + 1)
-            .collect();
-        let documents: Vec<_> = lines.iter().map(document).collect();
-        let is_document = |read: &Result<Option<ByteString>, Rejection>| {
-            read.as_ref().is_ok_and(|text| text.as_ref().is_some_and(|text| text.starts_with(['{', '['])))
-        };
-        let are_lines = match documents.as_slice() {
-            [] | [_] => false,
-            [first, others @ ..] => is_document(first) || others.iter().all(is_document),
-        };
-        if !are_lines {
-            return false;
-        }
-        for (line, read) in lines.into_iter().zip(documents) {
-            match read {
-                Ok(text) => text.iter().for_each(|text| self.value(text, depth + 1)),
-                Err(rejection) => {
-                    self.decoded.push(Decoded { original: line, found: Found::Rejected(rejection) });
-                }
-            }
-        }
-        true
+    if parts.len() > events_max {
+        let text = format!("more than the {events_max} events that {bytes} bytes may hold");
+        return Unpacked::rejected(body, Rejection::new(Reason::TooManyEvents, text));
     }
-
-    /// Any well-formed value.
-    fn value(&mut self, text: &ByteString, depth: usize) {
-        if self.decoded.len() > MESSAGE_EVENTS_MAX {
-            return;
-        }
-        if depth > ENVELOPES_MAX {
-            let sentence = format!("more than {ENVELOPES_MAX} envelopes and arrays around the event");
-            return self.reject(text, Rejection::new(Reason::TooDeep, sentence));
-        }
-        match text.as_bytes().first() {
-            Some(b'{') => self.object(text, depth),
-            Some(b'[') => {
-                json::elements(text).for_each(|element| self.value(&text.slice_ref(element), depth + 1));
-            }
-            _ => self.reject(text, Rejection::new(Reason::NotAnObject, "JSON, but not an object")),
-        }
+    if let [only] = &mut *parts
+        && only.original.len() > SQS_BYTES_MAX.max(body.len())
+    {
+        // No letter could carry it; packed, as it came, it can be.
+        only.original = body;
     }
-
-    fn object(&mut self, text: &ByteString, depth: usize) {
-        if let Some(records) = envelope::records(text) {
-            return self.records(text, records, depth);
-        }
-        match canonical::read(text).and_then(envelope::open) {
-            Ok(Opened::Event(raw)) => {
-                self.decoded.push(Decoded { original: text.as_bytes().clone(), found: Found::Event(raw) });
-            }
-            Ok(Opened::Value(inner)) => self.value(&inner, depth + 1),
-            Ok(Opened::Body(inner)) => self.body(inner.as_bytes(), depth + 1),
-            Err(rejection) => self.reject(text, rejection),
-        }
-    }
-
-    fn records(&mut self, text: &ByteString, records: &str, depth: usize) {
-        let first = self.decoded.len();
-        self.value(&text.slice_ref(records), depth);
-        let is_notification =
-            |decoded: &Decoded| matches!(&decoded.found, Found::Event(raw) if envelope::is_s3_record(raw));
-        if self.decoded.get(first).is_some_and(is_notification) {
-            self.decoded.truncate(first);
-            self.reject(text, envelope::s3_is_not_read());
-        }
-    }
-
-    fn reject(&mut self, text: &ByteString, rejection: Rejection) {
-        self.decoded.push(Decoded { original: text.as_bytes().clone(), found: Found::Rejected(rejection) });
-    }
-}
-
-/// The bytes as well-formed text without white space around it; `None` where there is nothing but white space.
-fn document(bytes: &Bytes) -> Result<Option<ByteString>, Rejection> {
-    let text = match ByteString::try_from(bytes.clone()) {
-        Ok(text) => text.slice_ref(text.trim_matches([' ', '\n', '\r', '\t'])),
-        Err(_) => return Err(not_utf8(bytes)),
-    };
-    if text.is_empty() {
-        return Ok(None);
-    }
-    json::well_formed(&text)?;
-    Ok(Some(text))
-}
-
-fn not_utf8(bytes: &Bytes) -> Rejection {
-    let at = str::from_utf8(bytes).err().map_or(0, |error| error.valid_up_to());
-    Rejection::new(Reason::NotUtf8, format!("not UTF-8 from byte {at} on"))
-}
-
-fn without_byte_order_mark(bytes: &Bytes) -> Bytes {
-    bytes.strip_prefix(b"\xEF\xBB\xBF").map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest))
+    Unpacked { parts, added_bytes }
 }

@@ -37,8 +37,14 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The message claims base64 and is not.
+    /// The message, or what carries data in it, claims base64 and is not.
     NotBase64 = "not_base64" at Decode,
+    /// The gzip data is cut off or damaged.
+    BrokenGzip = "broken_gzip" at Decode,
+    /// The message would unpack to more bytes than one of its size may.
+    TooLargeUnpacked = "too_large_unpacked" at Decode,
+    /// The aggregate of Kinesis records is cut off or damaged.
+    BrokenAggregate = "broken_aggregate" at Decode,
     /// The bytes are not UTF-8.
     NotUtf8 = "not_utf8" at Decode,
     /// The text is not JSON (`NaN`, trailing commas and truncated text included).
@@ -55,6 +61,10 @@ reasons! {
     TooManyEvents = "too_many_events" at Decode,
     /// The checksum that came with the event does not fit it.
     ChecksumMismatch = "checksum_mismatch" at Decode,
+    /// An envelope without what it should hold, or a notification that names no object.
+    BrokenEnvelope = "broken_envelope" at Decode,
+    /// SNS asks whether a subscription is wanted, which is not ours to say.
+    SnsConfirmation = "sns_confirmation" at Decode,
     /// JSON, but not an object.
     NotAnObject = "not_an_object" at Decode,
     /// An object in no format that is known.

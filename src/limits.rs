@@ -39,5 +39,12 @@ pub const SQS_WAIT_SECONDS_MAX: u64 = 20;
 /// Longest visibility timeout, counted from the first receive, in seconds.
 pub const SQS_VISIBILITY_SECONDS_MAX: u64 = 43_200;
 
+/// Characters of an S3 bucket's name: 63 today, more for old ones.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+pub const S3_BUCKET_CHARS_MAX: usize = 255;
+/// Bytes of an S3 object's key in UTF-8.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
+pub const S3_KEY_BYTES_MAX: usize = 1_024;
+
 const _: () = assert!(2 * EVENT_DATA_BYTES_MAX < PUT_BYTES_MAX, "an event without escapes fits a request");
 const _: () = assert!(2 * PARAMETERS_BYTES_MAX + ADDITIONAL_BYTES_MAX < EVENT_DATA_BYTES_MAX);

@@ -15,7 +15,7 @@ use crate::{
     checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, Found, decode},
+    decode::{Decoded, Found, Unpacked, unpack},
     dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
     event::{IdentifiedEvent, RawEvent, ReadyEvent},
     failure::{Reason, Rejection},
@@ -254,15 +254,13 @@ impl Stages {
 
     /// Stages 2 and 3: one candidate for each event and destination.
     fn candidates(&self, message: &Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
-        let decoded = match plain_body(message) {
-            Ok(body) => decode(body),
-            Err(rejection) => {
-                vec![Decoded { original: message.body.clone(), found: Found::Rejected(rejection) }]
-            }
+        let Unpacked { parts, added_bytes } = match plain_body(message) {
+            Ok(body) => unpack(body),
+            Err(rejection) => Unpacked::rejected(message.body.clone(), rejection),
         };
-        receipt.weigh(decoded.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
-        let mut candidates = Vec::with_capacity(decoded.len() * self.lanes.len());
-        for (position, Decoded { original, found }) in decoded.into_iter().enumerate() {
+        receipt.weigh(added_bytes + parts.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
+        let mut candidates = Vec::with_capacity(parts.len() * self.lanes.len());
+        for (position, Decoded { original, found }) in parts.into_iter().enumerate() {
             let origin = Origin::of(message, position, original);
             let mut candidate = |event, flow: &Arc<Flow>| {
                 let event = Candidate::new(event, &origin);

@@ -1,4 +1,4 @@
-//! The files around the program: dashboard, CloudFormation template, Dockerfile, scripts, and what it costs.
+//! The files around the program: dashboard, CloudFormation template, Dockerfile, scripts, queries, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -31,12 +31,18 @@ fn the_page_on_cost_is_the_computed_one_and_its_arithmetic_holds() {
     run("test_cost").unwrap_or_else(|report| panic!("{report}"));
 }
 
+#[test]
+fn the_queries_are_valid_and_give_the_rows_that_they_promise() {
+    run("test_queries").unwrap_or_else(|report| panic!("{report}"));
+}
+
 /// Runs one module of `tests/infra/` under `unittest`. The error is its whole report.
 fn run(module: &str) -> Result<(), String> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let python = PYTHON.get_or_init(virtual_environment).as_ref().map_err(Clone::clone)?;
     let mut unittest = Command::new(python);
     unittest.args(["-B", "-m", "unittest", "-v", module]).current_dir(scripts());
+    unittest.env("TRIBUTARY", env!("CARGO_BIN_EXE_tributary"));
     finish(&mut unittest, "see the report above")
 }
 

@@ -2,9 +2,11 @@
 #![expect(clippy::doc_markdown, reason = "these comments are printed as help, where backticks would show")]
 
 mod audit;
+mod backfill;
 mod formats;
 
 pub use audit::{ForgetArgs, LedgerArgs, LedgerQuestion, ReconcileArgs, TraceArgs, VerifyArgs};
+pub use backfill::{BackfillArgs, History};
 pub use formats::{FormatsArgs, FormatsFolder, FormatsQuestion};
 
 use std::{net::SocketAddr, path::PathBuf};

@@ -7,7 +7,6 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,30 +14,26 @@ use serde::Serialize;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
-    aws::{Aws, Failure},
+    aws::Failure,
     cli::EnqueueArgs,
     command::{CommandError, Exit},
-    config::{RawConfig, is_fifo, keys, kinds::Kind as _, process_environment},
-    intervals::Intervals,
     limits, output,
     tasks::joined,
 };
 
-mod cut;
-mod pack;
-mod send;
+pub(super) mod cut;
+pub(super) mod pack;
+pub(super) mod queue;
+pub(super) mod send;
 
 use cut::Cutter;
 use pack::{Batch, Packer};
-use send::{Sent, Target};
+use send::{NotSent, Sent, Target};
 
 /// Batches that wait for a call, at most 1 MiB each.
 const WAITING_BATCHES: usize = 8;
-/// Shortest and longest wait before a batch is tried again.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How every compressed file begins.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// What became of all files.
 #[derive(Debug, Default, Serialize)]
@@ -58,8 +53,8 @@ struct Summary {
 /// # Errors
 /// No queue is named, a file cannot be read, or SQS refuses every call.
 pub async fn enqueue(args: EnqueueArgs) -> Result<Exit, CommandError> {
-    let queue_url = queue_url(&args)?;
-    let target = target(&args, queue_url).await;
+    let queue_url = queue::url(args.queue_url.as_deref(), &args.file)?;
+    let target = queue::target(queue_url, &args.group).await;
     // One group keeps its order only if one call is in flight.
     let concurrency = if target.group.is_some() { 1 } else { args.concurrency as usize };
     let progress = progress(&args.files);
@@ -78,44 +73,6 @@ pub async fn enqueue(args: EnqueueArgs) -> Result<Exit, CommandError> {
     sending.map_err(|failure| CommandError::Failed(refused(&target, &failure).into()))?;
     read?;
     Ok(if summary.failed_messages + summary.unsendable == 0 { Exit::Done } else { Exit::Incomplete })
-}
-
-fn queue_url(args: &EnqueueArgs) -> Result<String, CommandError> {
-    let key = &keys::SOURCE_QUEUE_URL;
-    if let Some(url) = &args.queue_url {
-        let parsed = key.kind.parse(url);
-        return parsed
-            .map_err(|wrong| CommandError::Usage(format!("--queue-url {}; {}", wrong.what, wrong.cure)));
-    }
-    let raw = RawConfig::read(args.file.config.as_deref(), process_environment());
-    raw.get(key).ok_or_else(|| {
-        CommandError::Usage(
-            "no valid queue is named; give --queue-url URL, --config FILE, or TRIBUTARY_SOURCE_QUEUE_URL"
-                .into(),
-        )
-    })
-}
-
-async fn target(args: &EnqueueArgs, queue_url: String) -> Target {
-    let client = match local_endpoint(&queue_url) {
-        Some(endpoint) => Aws::local(endpoint, endpoint).sqs(&queue_url),
-        None => Aws::from_environment().await.sqs(&queue_url),
-    };
-    let group = is_fifo(&queue_url).then(|| args.group.clone());
-    Target { client, queue_url, group }
-}
-
-/// A queue on this machine is spoken to directly, unless the environment names an endpoint: the SDK would take the
-/// URL to AWS.
-fn local_endpoint(queue_url: &str) -> Option<&str> {
-    let is_named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let host_at = queue_url.find("://")? + 3;
-    let end = host_at + queue_url[host_at..].find('/')?;
-    let host = &queue_url[host_at..end];
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_local = ["127.0.0.1", "localhost", "[::1]"].contains(&name);
-    (is_local && !is_named("AWS_ENDPOINT_URL_SQS") && !is_named("AWS_ENDPOINT_URL"))
-        .then(|| &queue_url[..end])
 }
 
 /// Reads, cuts and packs every file; counts the pieces that no message can carry. What was read before a file fails
@@ -197,8 +154,7 @@ async fn send_all(
     let mut refused = None;
     while let Some(batch) = waiting.recv().await {
         let target = target.clone();
-        calls
-            .spawn(async move { send::send(&target, batch, Intervals::new(FIRST_WAIT, LONGEST_WAIT)).await });
+        calls.spawn(async move { send::send(&target, batch, send::intervals()).await });
         if calls.len() >= concurrency
             && let Some(sent) = joined(calls.join_next().await)
         {
@@ -218,7 +174,7 @@ fn count(sent: Sent, summary: &mut Summary, progress: &ProgressBar) -> Option<Fa
     summary.events += sent.events;
     summary.messages += sent.messages;
     summary.failed_messages += sent.failed.len() as u64;
-    for (message, code) in sent.failed {
+    for NotSent { message, code, .. } in sent.failed {
         let note = format!("not sent: {}:{}: {code}", message.file, message.line);
         progress.suspend(|| output::note(note));
     }

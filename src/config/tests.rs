@@ -100,7 +100,7 @@ const FAULTS: &[Row] = &[
     ("[destination.lake]\n", &[], "destination", "did you mean destinations?"),
     ("[batch]\nlinger_ms = 5", &[], "batch.linger_ms", "did you mean batch.linger?"),
     ("[batch]\ncompression = 'gzip'", &[], "batch.compression", "the keys of batch are linger, events_max"),
-    ("[kinesis]\nstream = 'x'", &[], "kinesis", "the tables are source, dead_letter"),
+    ("[kinesis]\nstream = 'x'", &[], "kinesis", "the tables are source, formats, dead_letter"),
     (
         "[destinations.lake]\nchanel_arn = 'x'",
         &[],
@@ -137,7 +137,7 @@ const FAULTS: &[Row] = &[
         "raise source.visibility to 60500ms",
     ),
     ("[source]\nvisibility = '5m'", &[], "dedupe.lease", "shorter than source.visibility, 5m"),
-    ("[source]\nformat = 'ocsf'", &[], "source.format", "\"auto\" or \"lake\" or \"cloudtrail\""),
+    ("[source]\nformat = 'ocsf'", &[], "source.format", "auto or one of lake, cloudtrail"),
     ("[source]\nreceivers_max = 0", &[], "source.receivers_max", "allowed is 1 to 128"),
     ("[dedupe]\nwindow = '2m'", &[], "dedupe.window", "is not longer than dedupe.lease, 2m"),
     ("[dedupe]\nlease = '2h'", &[], "dedupe.window", "is not longer than dedupe.lease, 2h"),
@@ -298,8 +298,8 @@ fn the_checked_in_reference_is_the_generated_one() {
     assert!(checked_in == reference(), "run: tributary check --print-reference > config.reference.toml");
 }
 
-/// Keys that must not stand beside `ledger.kind = "memory"`.
-const OF_OTHER_LEDGERS: [&str; 4] = ["table = ", "url = ", "password = ", "ca_file = "];
+/// Keys that must not stand beside `ledger.kind = "memory"`, and a folder that has to be there.
+const OF_OTHER_PLACES: [&str; 5] = ["table = ", "url = ", "password = ", "ca_file = ", "folder = "];
 
 #[test]
 fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
@@ -311,7 +311,7 @@ fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
     let uncommented: Vec<_> = reference()
         .lines()
         .map(|line| if is_value(line) { line[1..].to_owned() } else { line.to_owned() })
-        .filter(|line| !OF_OTHER_LEDGERS.iter().any(|key| line.starts_with(key)))
+        .filter(|line| !OF_OTHER_PLACES.iter().any(|key| line.starts_with(key)))
         .collect();
     let mut loaded = Config::load(Some(file(&uncommented.join("\n")).path()), variables).unwrap().0;
     // What has no default is an example there.
@@ -369,4 +369,26 @@ fn a_text_that_is_no_value_of_its_key_is_not_shown() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let shown = settings_toml(&settings(&RawConfig::read(None, variables)));
     assert!(shown.contains("(not valid)") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn formats_are_known_before_anything_is_received() {
+    let folder = tempfile::tempdir().unwrap();
+    let mapping = "def matches: false;\ndef id: .n;\ndef event: {};\n";
+    std::fs::write(folder.path().join("mine.jq"), mapping).unwrap();
+    let load = |format: &str| {
+        let toml = format!("[source]\nformat = {format:?}\n[formats]\nfolder = {:?}\n", folder.path());
+        Config::load(Some(file(&toml).path()), minimal())
+    };
+    assert_eq!(load("mine").unwrap().0.source.format.unwrap().name(), "mine");
+    assert_eq!(load("snyk").unwrap().0.source.format.unwrap().name(), "snyk");
+    let said = load("nosuch").unwrap_err().to_string();
+    assert!(
+        said.contains("source.format") && said.contains("auto or one of lake, cloudtrail, mine"),
+        "{said}"
+    );
+    std::fs::write(folder.path().join("mine.jq"), format!("{mapping}def event: {{\n  a: nosuch\n}};\n"))
+        .unwrap();
+    let said = load("mine").unwrap_err().to_string();
+    assert!(said.contains("mine.jq:5:6: nosuch with 0 arguments is not defined"), "{said}");
 }

@@ -3,9 +3,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod backfill;
 mod bad_inputs;
 mod checks;
 mod cli;
+mod envelopes;
 mod formats;
 mod limits_hold;
 mod local_lake;

@@ -1,5 +1,7 @@
 //! Sends one batch, reads what became of every entry, and tries again what may work next time.
 
+use std::time::Duration;
+
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 
 use crate::{
@@ -11,6 +13,10 @@ use crate::{
 
 /// Attempts at one message, those of the SDK inside each not counted.
 const ATTEMPTS_MAX: u32 = 8;
+
+/// Shortest and longest wait before a batch is tried again.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Where messages go.
 #[derive(Clone)]
@@ -26,10 +32,24 @@ pub(crate) struct Target {
 pub(crate) struct Sent {
     pub(crate) messages: u64,
     pub(crate) events: u64,
-    /// Not sent, each with its code.
-    pub(crate) failed: Vec<(Message, String)>,
+    /// Not sent.
+    pub(crate) failed: Vec<NotSent>,
     /// The queue takes nothing: what is in none of the numbers above was not sent, as far as we know.
     pub(crate) refused: Option<Failure>,
+}
+
+/// A message that was not sent.
+pub(crate) struct NotSent {
+    pub(crate) message: Message,
+    /// What the queue said.
+    pub(crate) code: String,
+    /// It would say so again: the message is at fault.
+    pub(crate) is_final: bool,
+}
+
+/// How long to wait before a batch is tried again.
+pub(crate) fn intervals() -> Intervals {
+    Intervals::new(FIRST_WAIT, LONGEST_WAIT)
 }
 
 /// Sends until every message is sent or has failed for good, or until it is clear that no call will succeed.
@@ -50,7 +70,8 @@ pub(crate) async fn send(target: &Target, batch: Batch, mut intervals: Intervals
                 continue;
             }
             Err(failure) if is_refusal(&failure) => {
-                sent.failed.extend(entries.into_iter().map(|(message, _)| (message, failure.code.clone())));
+                let not_sent = |(message, _)| NotSent { message, code: failure.code.clone(), is_final: true };
+                sent.failed.extend(entries.into_iter().map(not_sent));
                 Vec::new()
             }
             Err(failure) if is_fatal(&failure) || attempts >= ATTEMPTS_MAX => {
@@ -83,11 +104,12 @@ fn settle(sent: &mut Sent, entries: Vec<Entry>, answer: &Answer, may_try_again: 
             continue;
         }
         let failed = answer.failed.iter().find(|failed| failed.id == id);
-        if may_try_again && !failed.is_some_and(|failed| failed.sender_fault) {
+        let is_final = failed.is_some_and(|failed| failed.sender_fault);
+        if may_try_again && !is_final {
             again.push(entry);
         } else {
-            let code = failed.map_or("unmentioned", |failed| &failed.code);
-            sent.failed.push((entry.0, code.to_owned()));
+            let code = failed.map_or("unmentioned", |failed| &failed.code).to_owned();
+            sent.failed.push(NotSent { message: entry.0, code, is_final });
         }
     }
     again
@@ -130,4 +152,4 @@ fn is_refusal(failure: &Failure) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::command) mod tests;

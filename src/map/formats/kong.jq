@@ -50,6 +50,11 @@ def event: {
 # The signature, and what entities of these kinds are made of.
 def secrets:
     (.signature | strings),
-    (select(is_object and (.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user"))) | .entity | strings),
-    (select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac/users|admins)"))
-        | .payload | strings);
+    (
+        select(.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user|admin"))
+        | .entity | strings
+    ),
+    (
+        select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac|admins)"))
+        | .payload | strings
+    );

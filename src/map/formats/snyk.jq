@@ -1,4 +1,4 @@
-# Snyk's audit log: as the REST API tells it (org_id), as the v1 API does (orgId), or through EventBridge.
+# Snyk's audit log: as the REST API tells it (org_id), or as the v1 API does (orgId).
 # https://docs.snyk.io/snyk-api/reference/audit-logs
 #
 # Its events have no id, and several can share one millisecond. So all that an event says is its id, in one spelling of

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use super::*;
 
 /// The bodies of each call, in order.
-type Calls = Arc<Mutex<Vec<Vec<String>>>>;
+pub(in crate::command) type Calls = Arc<Mutex<Vec<Vec<String>>>>;
 
 /// Serves `answer`, which gets the number of the call and the bodies of its entries.
-async fn serve(
+pub(in crate::command) async fn serve(
     answer: impl Fn(usize, &[String]) -> (u16, Value) + Clone + Send + Sync + 'static,
 ) -> (Target, Calls, JoinSet<()>) {
     let calls = Calls::default();
@@ -54,17 +54,17 @@ fn batch(bodies: &[&str]) -> Batch {
     (1..).zip(bodies).map(message).collect()
 }
 
-fn at_once() -> Intervals {
+pub(in crate::command) fn at_once() -> Intervals {
     Intervals::new(Duration::from_micros(1), Duration::from_micros(2))
 }
 
 /// The answer that takes the entries in these places, as SQS words it.
-fn taken(places: impl IntoIterator<Item = usize>) -> Vec<Value> {
+pub(in crate::command) fn taken(places: impl IntoIterator<Item = usize>) -> Vec<Value> {
     let entry = |place: usize| json!({"Id": place.to_string(), "MessageId": "m", "MD5OfMessageBody": "x"});
     places.into_iter().map(entry).collect()
 }
 
-fn refusal(code: &str) -> Value {
+pub(in crate::command) fn refusal(code: &str) -> Value {
     json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": "no"})
 }
 
@@ -86,8 +86,9 @@ async fn every_entry_of_an_answer_is_read() {
     .await;
     let sent = send(&target, batch(&["good", "late", "bad", "forgotten"]), at_once()).await;
     assert_eq!((sent.messages, sent.events), (3, 6));
-    let failed: Vec<_> = sent.failed.iter().map(|(message, code)| (message.line, code.as_str())).collect();
-    assert_eq!(failed, [(3, "InvalidMessageContents")]);
+    let failed: Vec<_> =
+        sent.failed.iter().map(|it| (it.message.line, it.code.as_str(), it.is_final)).collect();
+    assert_eq!(failed, [(3, "InvalidMessageContents", true)]);
     assert!(sent.refused.is_none());
     assert_eq!(calls.lock().unwrap()[1..], [["late", "forgotten"]]);
 }
@@ -101,7 +102,7 @@ async fn an_entry_that_never_succeeds_is_named_in_the_end() {
     .await;
     let sent = send(&target, batch(&["good", "bad"]), at_once()).await;
     assert_eq!((sent.messages, sent.failed.len()), (1, 1));
-    assert_eq!(sent.failed[0].1, "unmentioned");
+    assert_eq!((sent.failed[0].code.as_str(), sent.failed[0].is_final), ("unmentioned", false));
     assert_eq!(calls.lock().unwrap().len(), ATTEMPTS_MAX as usize);
 }
 
@@ -116,7 +117,7 @@ async fn one_bad_message_does_not_keep_its_batch_back() {
     .await;
     let sent = send(&target, batch(&["one", "bad", "two"]), at_once()).await;
     assert_eq!(sent.messages, 2);
-    assert_eq!((sent.failed[0].0.line, sent.failed[0].1.as_str()), (2, "InvalidParameterValue"));
+    assert_eq!((sent.failed[0].message.line, sent.failed[0].code.as_str()), (2, "InvalidParameterValue"));
 }
 
 #[tokio::test]
