@@ -98,6 +98,23 @@ fn an_event_is_claimed_by_its_own_format_alone() {
     }
 }
 
+/// Kong's API counts down the days of an entry with each read.
+#[test]
+fn an_entry_of_kong_that_is_read_again_is_the_same_event() {
+    let cases = cases();
+    let entry = &cases[&("kong".to_owned(), "post".to_owned())].input;
+    let formats = Formats::built_in();
+    let kong = formats.mappings().find(|mapping| &*mapping.name == "kong").expect("a mapping");
+    let id = |change: Value| {
+        let mut entry = entry.clone();
+        let members = entry.as_object_mut().expect("an object");
+        members.extend(change.as_object().expect("an object").clone());
+        part(kong, "id").json(&Input::new(&entry.to_string(), &About::default(), "kong")).expect("an id")
+    };
+    assert_eq!(id(json!({"ttl": 7})), id(json!({"ttl": 6})));
+    assert_ne!(id(json!({"status": 200})), id(json!({"status": 403})));
+}
+
 /// What is inside the envelope, if there is one.
 fn event_of(input: &Value) -> &Value {
     input.get("detail").unwrap_or(input)
