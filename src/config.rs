@@ -8,6 +8,7 @@ use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use crate::{
     dedupe::OnConflict,
     formats::{Format, Formats},
+    receive::objects::Buckets,
 };
 
 mod bounds;
@@ -39,6 +40,8 @@ pub use show::{Setting, settings, settings_toml};
 pub struct Config {
     pub source: SourceConfig,
     pub formats: Arc<Formats>,
+    /// `None`: no objects are read.
+    pub objects: Option<ObjectsConfig>,
     pub dead_letter: DeadLetterConfig,
     /// At least one; names are distinct.
     pub destinations: Vec<DestinationConfig>,
@@ -79,6 +82,15 @@ pub struct SourceConfig {
     pub visibility: Duration,
     /// `None`: told by content.
     pub format: Option<Format>,
+}
+
+/// The objects that messages lead to.
+#[derive(Clone, Debug)]
+pub struct ObjectsConfig {
+    /// The buckets that may be read.
+    pub buckets: Buckets,
+    /// Most objects read at once.
+    pub concurrency_max: usize,
 }
 
 /// The queue for what can never be published.

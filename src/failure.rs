@@ -37,6 +37,14 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The message names an object in a bucket that is not listed.
+    BucketNotListed = "bucket_not_listed" at Receive,
+    /// The message names an object that is not there, nor was at earlier deliveries.
+    ObjectMissing = "object_missing" at Receive,
+    /// One object may not be read, while others of its bucket may.
+    ObjectDenied = "object_denied" at Receive,
+    /// An object is damaged, or ends too early, or holds no JSON.
+    BrokenObject = "broken_object" at Receive,
     /// The message, or what carries data in it, claims base64 and is not.
     NotBase64 = "not_base64" at Decode,
     /// The gzip data is cut off or damaged.
@@ -101,6 +109,7 @@ reasons! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "named for the modules")]
 pub enum Stage {
+    Receive,
     Decode,
     Identify,
     Dedupe,
@@ -113,6 +122,7 @@ impl Stage {
     /// As written on letters, metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Receive => "receive",
             Self::Decode => "decode",
             Self::Identify => "identify",
             Self::Dedupe => "dedupe",

@@ -31,6 +31,9 @@ pub enum Cause {
     PublishLog,
     /// So many dead letters in a row that our own mistake is the likelier reason.
     Breaker,
+    /// Objects of this bucket may not be read. Messages are still taken in: those that wait for their objects fill
+    /// the room by themselves, and others show whether it is the bucket or one object.
+    Objects(String),
     /// The process stops.
     Stopping,
     /// This destination answers that we are misconfigured, or does not answer.
@@ -46,6 +49,7 @@ impl fmt::Display for Cause {
             Self::DeadLetters => f.write_str("dead_letters"),
             Self::PublishLog => f.write_str("publish_log"),
             Self::Breaker => f.write_str("breaker"),
+            Self::Objects(bucket) => write!(f, "objects of {bucket}"),
             Self::Stopping => f.write_str("stopping"),
             Self::Destination(name) => write!(f, "destination {name}"),
         }
@@ -164,7 +168,9 @@ impl Gate {
     /// One broken destination must not block the others: only when none is left is there nothing to take in for.
     fn lets_pass(&self, causes: &Causes) -> bool {
         let broken = causes.keys().filter(|cause| matches!(cause, Cause::Destination(_))).count();
-        let stopped = causes.keys().any(|cause| !matches!(cause, Cause::Source | Cause::Destination(_)));
+        let lets_pass =
+            |cause: &Cause| matches!(cause, Cause::Source | Cause::Objects(_) | Cause::Destination(_));
+        let stopped = !causes.keys().all(lets_pass);
         !stopped && (broken == 0 || broken < self.destinations)
     }
 }

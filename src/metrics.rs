@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::{
 
 use crate::{
     batch::Batch,
+    decode::Notice,
     failure::{CallError, Reason, is_throttling},
     flow::{Counts, Flow},
     publish::Verdict,
@@ -48,6 +49,9 @@ const CODES: &[&str] = &[
 
 /// Outcomes of a call as a whole.
 const OUTCOMES: &[&str] = &["ok", "partial", "throttled", "transient", "misconfigured", "bad_request"];
+
+/// What becomes of an object.
+const OBJECT_RESULTS: &[&str] = &["read", "skipped", "missing", "denied", "broken", "returned"];
 
 macro_rules! registry {
     ($(#[$doc:meta])* $name:ident by ($($label:ident),*) {
@@ -164,6 +168,12 @@ registry! {
         publish_log_unwritten: Gauge = "tributary_publish_log_unwritten",
         /// Events that were published and will never be in the publish log: it could not be written to for too long.
         publish_log_lost: Counter = "tributary_publish_log_lost_total",
+        /// S3 objects that messages named, by what became of them: read, skipped, missing, denied, broken or returned.
+        objects: CounterBy = "tributary_objects_total",
+        /// Records found in S3 objects.
+        object_records: Counter = "tributary_object_records_total",
+        /// What services send besides events, by kind; acked, and nothing more.
+        notices: CounterBy = "tributary_notices_total",
         /// Dead letters by reason.
         dead_letters: CounterBy = "tributary_dead_letters_total",
         /// Polls by result: full, partial, empty or error.
@@ -249,6 +259,9 @@ impl Metrics {
         for reason in Reason::ALL {
             process.dead_letters.by(&[("reason", reason.code())]).absolute(0);
         }
+        for result in OBJECT_RESULTS {
+            process.objects.by(&[("result", result)]).absolute(0);
+        }
         let build = [Label::new("version", env!("CARGO_PKG_VERSION"))];
         Gauge::register(&recorder, "tributary_build_info", "The version that runs.", &build).set(1.0);
         Ok(Arc::new(Self { process, recorder, handle, laws: Mutex::default() }))
@@ -312,6 +325,14 @@ impl Process {
     /// One dead letter more.
     pub fn dead_letter(&self, reason: Reason) {
         self.dead_letters.by(&[("reason", reason.code())]).increment(1);
+    }
+
+    /// One notice more.
+    pub fn notice(&self, notice: Notice) {
+        self.notices.by(&[("kind", notice.name())]).increment(1);
+        if matches!(notice, Notice::Digest | Notice::Insight) {
+            self.objects.by(&[("result", "skipped")]).increment(1);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, Found, Unpacked, unpack},
+    decode::{Decoded, Found, ObjectRef, Unpacked, unpack},
     dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
     event::{IdentifiedEvent, RawEvent, ReadyEvent},
     failure::{Reason, Rejection},
@@ -30,6 +30,7 @@ use crate::{
     receive::{
         About, Delivery, Message, Origin, Source,
         intake::{Intake, Process, Received},
+        objects::{self, Buckets, Job, OBJECT_BYTES, ObjectStore, Objects, Part, Wanted},
     },
     room::Room,
     route::Filtered,
@@ -56,6 +57,16 @@ pub struct LaneParts {
     pub oversize: Oversize,
 }
 
+/// Where the objects are that messages name, and which of them are read.
+pub struct ObjectsParts {
+    /// The adapter.
+    pub store: Arc<dyn ObjectStore>,
+    /// The buckets that may be read.
+    pub buckets: Buckets,
+    /// Most objects read at once.
+    pub concurrency_max: usize,
+}
+
 /// What one worker is made of.
 pub struct Pipeline {
     /// Where messages come from.
@@ -80,6 +91,8 @@ pub struct Pipeline {
     pub receivers_max: usize,
     /// When so many dead letters look like our own mistake.
     pub breaker: BreakerConfig,
+    /// The objects that messages lead to, if any are read.
+    pub objects: Option<ObjectsParts>,
     /// Where it is written down what was published, if anywhere.
     pub publish_log: Option<PublishLog>,
     /// Where everything is counted.
@@ -104,7 +117,9 @@ impl Pipeline {
         let (to_dead_letters, rejected) = mpsc::unbounded_channel();
         let (to_claims, candidates) = mpsc::unbounded_channel();
         let (to_waiting, held) = mpsc::unbounded_channel();
+        let (to_objects, jobs) = mpsc::unbounded_channel();
         let room = Room::new(self.max_in_flight_bytes);
+        let object_room = Room::new(self.objects.as_ref().map_or(0, |_| self.max_in_flight_bytes));
         let breaker = Breaker::new(self.breaker.clone(), self.gate.clone());
         let dedupe = Arc::new(self.dedupe());
 
@@ -116,8 +131,15 @@ impl Pipeline {
             to_dead_letters,
             formats: self.formats.clone(),
             format: self.format.clone(),
+            buckets: self.objects.as_ref().map(|objects| objects.buckets.clone()).unwrap_or_default(),
+            metrics: self.metrics.clone(),
         });
-        let intake = self.intake(room.clone(), to_settler, stages.clone().take_apart(to_claims));
+        if let Some(parts) = self.objects.take() {
+            let process = stages.clone().take_parts(to_claims.clone());
+            let objects = self.objects(parts, object_room.clone(), process);
+            loops.spawn(objects.run(jobs, shutdown.clone()));
+        }
+        let intake = self.intake(room.clone(), to_settler, stages.clone().take_apart(to_claims, to_objects));
         loops.spawn(intake.run(shutdown.stop.clone()));
         let claiming = stages.clone();
         let claim = move |round| claiming.clone().claim(to_waiting.clone(), round);
@@ -138,7 +160,7 @@ impl Pipeline {
             () = dedupe.keep_alive() => {}
             () = breaker.run() => {}
             () = self.gate.run() => {}
-            () = observe(&self.metrics, &room, &self.gate, &*self.ledger) => {}
+            () = observe(&self.metrics, [&room, &object_room], &self.gate, &*self.ledger) => {}
         }
     }
 
@@ -181,6 +203,12 @@ impl Pipeline {
         }
     }
 
+    fn objects(&self, parts: ObjectsParts, room: Arc<Room>, process: objects::Process) -> Objects {
+        let ObjectsParts { store, concurrency_max, .. } = parts;
+        let (gate, metrics) = (self.gate.clone(), self.metrics.clone());
+        Objects { store, concurrency_max, room, gate, metrics, process }
+    }
+
     fn dead_letters(&self, breaker: &Arc<Breaker>) -> DeadLetters {
         DeadLetters {
             letters: self.letters.clone(),
@@ -208,6 +236,9 @@ impl Pipeline {
     }
 }
 
+/// The way to the claims.
+type ToClaims = mpsc::UnboundedSender<Delivery<Candidate>>;
+
 /// The way to one lane.
 struct ToLane {
     flow: Arc<Flow>,
@@ -225,17 +256,37 @@ struct Stages {
     to_dead_letters: mpsc::UnboundedSender<Delivery<Rejection>>,
     formats: Arc<Formats>,
     format: Option<Format>,
+    /// Whose objects are read.
+    buckets: Buckets,
+    metrics: Arc<Metrics>,
 }
 
 impl Stages {
-    /// Takes messages apart and puts their events in line for a claim.
-    fn take_apart(self: Arc<Self>, to_claims: mpsc::UnboundedSender<Delivery<Candidate>>) -> Process {
+    /// Takes messages apart and puts their events in line for a claim, and their objects in line to be read.
+    fn take_apart(self: Arc<Self>, to_claims: ToClaims, to_objects: mpsc::UnboundedSender<Job>) -> Process {
         Arc::new(move |received: Received| {
-            for (message, receipt) in received {
-                for delivery in self.candidates(&message, receipt) {
-                    // The claims outlive intake; after giving up, dropping returns the delivery.
+            for (message, mut receipt) in received {
+                let (candidates, objects) = self.candidates(&message, &mut receipt);
+                // The claims outlive intake; after giving up, dropping returns the delivery.
+                for delivery in candidates {
                     drop(to_claims.send(delivery));
                 }
+                if !objects.is_empty() {
+                    receipt.weigh(OBJECT_BYTES);
+                    receipt.keep_open();
+                    drop(to_objects.send(Job { message, receipt, objects }));
+                }
+            }
+        })
+    }
+
+    /// Puts what was read from objects in line for a claim.
+    fn take_parts(self: Arc<Self>, to_claims: ToClaims) -> objects::Process {
+        Arc::new(move |part: Part, receipt: &mut MessageReceipt| {
+            let mut candidates = Vec::with_capacity(self.lanes.len());
+            self.part(part, receipt, &mut candidates);
+            for delivery in candidates {
+                drop(to_claims.send(delivery));
             }
         })
     }
@@ -252,41 +303,69 @@ impl Stages {
         }
     }
 
-    /// Stages 2 and 3: one candidate for each event and destination.
-    fn candidates(&self, message: &Message, mut receipt: MessageReceipt) -> Vec<Delivery<Candidate>> {
+    /// Stages 2 and 3: one candidate for each event and destination, and the objects where more of them are.
+    fn candidates(
+        &self,
+        message: &Message,
+        receipt: &mut MessageReceipt,
+    ) -> (Vec<Delivery<Candidate>>, Vec<ObjectRef>) {
         let Unpacked { parts, added_bytes } = match plain_body(message) {
             Ok(body) => unpack(body),
             Err(rejection) => Unpacked::rejected(message.body.clone(), rejection),
         };
         receipt.weigh(added_bytes + parts.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
         let mut candidates = Vec::with_capacity(parts.len() * self.lanes.len());
+        let mut objects = Vec::new();
         for (position, Decoded { original, found }) in parts.into_iter().enumerate() {
             let origin = Origin::of(message, position, original);
-            let mut candidate = |event, flow: &Arc<Flow>| {
-                let event = Candidate::new(event, &origin);
-                candidates.push(Delivery { event, origin: origin.clone(), receipt: receipt.share(flow) });
-            };
-            if let Found::Notice(_) = found {
-                receipt.share(&self.rejected_early).ack(Proof::Filtered(Filtered::notice()));
-                continue;
-            }
-            match found.into_event().and_then(|raw| self.identify(raw, message)) {
-                Ok(event) => {
-                    if let Some((last, others)) = self.lanes.split_last() {
-                        for lane in others {
-                            candidate(Ok(event.clone()), &lane.flow);
-                        }
-                        candidate(Ok(event), &last.flow);
+            let found = match found {
+                Found::Object(object) => match self.buckets.wanted(&object) {
+                    Wanted::Read => {
+                        objects.push(object);
+                        continue;
                     }
-                }
-                Err(rejection) => candidate(Err(rejection), &self.rejected_early),
-            }
+                    Wanted::Notice(notice) => Found::Notice(notice),
+                    Wanted::Refused(rejection) => Found::Rejected(rejection),
+                },
+                found => found,
+            };
+            self.part(Part { origin, found, room: None }, receipt, &mut candidates);
         }
-        candidates
+        (candidates, objects)
     }
 
-    fn identify(&self, raw: RawEvent, message: &Message) -> Result<IdentifiedEvent, Rejection> {
-        identify(raw, &message.about, &self.formats, self.format.as_ref())
+    /// Stage 3 for one part of a message, or of an object.
+    fn part(
+        &self,
+        Part { origin, found, room }: Part,
+        receipt: &mut MessageReceipt,
+        candidates: &mut Vec<Delivery<Candidate>>,
+    ) {
+        if let Found::Notice(notice) = found {
+            self.metrics.process.notice(notice);
+            receipt.share_with_room(&self.rejected_early, room).ack(Proof::Filtered(Filtered::notice()));
+            return;
+        }
+        let mut candidate = |event, flow: &Arc<Flow>| {
+            let event = Candidate::new(event, &origin);
+            let receipt = receipt.share_with_room(flow, room.clone());
+            candidates.push(Delivery { event, origin: origin.clone(), receipt });
+        };
+        match found.into_event().and_then(|raw| self.identify(raw, &origin.about)) {
+            Ok(event) => {
+                if let Some((last, others)) = self.lanes.split_last() {
+                    for lane in others {
+                        candidate(Ok(event.clone()), &lane.flow);
+                    }
+                    candidate(Ok(event), &last.flow);
+                }
+            }
+            Err(rejection) => candidate(Err(rejection), &self.rejected_early),
+        }
+    }
+
+    fn identify(&self, raw: RawEvent, about: &About) -> Result<IdentifiedEvent, Rejection> {
+        identify(raw, about, &self.formats, self.format.as_ref())
     }
 
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
@@ -338,10 +417,10 @@ fn plain_body(message: &Message) -> Result<Bytes, Rejection> {
 }
 
 /// Numbers that nobody's action sets: looked at every second.
-async fn observe(metrics: &Metrics, room: &Room, gate: &Gate, ledger: &dyn Ledger) {
-    metrics.process.in_flight_bytes_max.set(room.bytes_max() as f64);
+async fn observe(metrics: &Metrics, rooms: [&Room; 2], gate: &Gate, ledger: &dyn Ledger) {
+    metrics.process.in_flight_bytes_max.set(rooms.map(Room::bytes_max).iter().sum::<usize>() as f64);
     loop {
-        metrics.process.in_flight_bytes.set(room.taken() as f64);
+        metrics.process.in_flight_bytes.set(rooms.map(Room::taken).iter().sum::<usize>() as f64);
         let LedgerSize { entries, evicted } = ledger.size();
         metrics.process.ledger_entries.set(entries as f64);
         metrics.process.ledger_evicted.absolute(evicted);

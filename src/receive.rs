@@ -4,6 +4,7 @@
 //! after what they adapt.
 
 pub mod intake;
+pub mod objects;
 pub mod sqs;
 
 use std::{
@@ -130,7 +131,7 @@ pub trait Source: Send + Sync + 'static {
 pub struct Origin {
     /// The source's name for the message.
     pub message_id: Arc<str>,
-    /// Which event of the message, from 0; the same at each delivery.
+    /// Which event of the message, or of the object that it led to, from 0; the same at each delivery.
     pub position: usize,
     /// The event's own bytes as received.
     pub original: Bytes,
@@ -161,9 +162,11 @@ impl Origin {
         }
     }
 
-    /// The message and the place in it: names what has no id of its own.
+    /// The message, or the object that it led to, and the place in it: names what has no id of its own. An object
+    /// has the same name in every message about it.
     pub fn place(&self) -> String {
-        format!("{}#{}", self.message_id, self.position)
+        let whole = self.about.object.as_ref().unwrap_or(&self.message_id);
+        format!("{whole}#{}", self.position)
     }
 }
 

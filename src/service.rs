@@ -7,16 +7,16 @@ use tracing::{info, warn};
 
 use crate::{
     aws::Aws,
-    config::{Config, DestinationConfig},
+    config::{Config, DestinationConfig, ObjectsConfig},
     dead_letter::sqs::SqsDeadLetters,
     dedupe::Ledger,
     gate::{Cause, Gate},
     health::Health,
     metrics::Metrics,
-    pipeline::{LaneParts, Pipeline, Shutdown},
+    pipeline::{LaneParts, ObjectsParts, Pipeline, Shutdown},
     publish::{LaneSettings, cloudtrail_lake::CloudTrailLake},
     publish_log::PublishLog,
-    receive::sqs::SqsSource,
+    receive::{objects::s3::S3Objects, sqs::SqsSource},
     tasks::joined,
 };
 
@@ -80,6 +80,7 @@ impl Service {
             max_in_flight_bytes: config.flow.max_in_flight_bytes,
             receivers_max: config.source.receivers_max,
             breaker: config.breaker.clone(),
+            objects: config.objects.as_ref().map(|objects| objects_parts(objects, aws)),
             publish_log: None,
             metrics: metrics.clone(),
             gate: gate.clone(),
@@ -131,6 +132,14 @@ impl Service {
             }
             Err(_) => Drained::NotInTime,
         }
+    }
+}
+
+fn objects_parts(config: &ObjectsConfig, aws: &Aws) -> ObjectsParts {
+    ObjectsParts {
+        store: Arc::new(S3Objects::new(aws)),
+        buckets: config.buckets.clone(),
+        concurrency_max: config.concurrency_max,
     }
 }
 

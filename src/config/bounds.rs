@@ -11,6 +11,7 @@ use crate::{
         queue_url::is_fifo,
     },
     limits,
+    receive::objects::OBJECT_BYTES,
 };
 
 /// `stopTimeout` on Fargate: after that the task is killed.
@@ -37,6 +38,7 @@ pub(crate) fn warnings(raw: &RawConfig) -> Vec<Finding> {
     let mut warnings = Vec::new();
     warnings.extend(drain(raw));
     warnings.extend(shared_quota(raw));
+    warnings.extend(objects(raw));
     warnings
 }
 
@@ -219,6 +221,21 @@ fn drain(raw: &RawConfig) -> Option<Finding> {
             keys::SERVICE_DRAIN_TIMEOUT.path,
             format!("{} is longer than Fargate ever waits, {}", written(drain), written(FARGATE_STOP_MAX)),
             "on Fargate lower it and set stopTimeout above it; elsewhere make sure the platform waits as long",
+        )
+    })
+}
+
+/// Messages that wait for their objects weigh, or one worker would take more of them than it can read.
+fn objects(raw: &RawConfig) -> Option<Finding> {
+    raw.get(&keys::OBJECTS_BUCKETS)?;
+    let (at_once, bytes) = (raw.get(&keys::OBJECTS_CONCURRENCY_MAX)?, raw.get(&keys::MAX_IN_FLIGHT_BYTES)?);
+    let most = (bytes / OBJECT_BYTES).max(1);
+    (at_once > most).then(|| {
+        Finding::about(
+            raw,
+            keys::OBJECTS_CONCURRENCY_MAX.path,
+            format!("{at_once} objects at once, and flow.max_in_flight_bytes has room for {most}"),
+            format!("lower it, or raise flow.max_in_flight_bytes to {at_once}MiB"),
         )
     })
 }

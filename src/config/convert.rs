@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::config::{
     BatchConfig, BreakerConfig, Config, ConfigError, DeadLetterConfig, DedupeConfig, DestinationConfig,
-    Finding, FlowConfig, LedgerConfig, LedgerKind, LogConfig, PublishLogConfig, RawConfig, ServiceConfig,
-    SourceConfig, ValkeyConfig, bounds,
+    Finding, FlowConfig, LedgerConfig, LedgerKind, LogConfig, ObjectsConfig, PublishLogConfig, RawConfig,
+    ServiceConfig, SourceConfig, ValkeyConfig, bounds,
     finding::Origin,
     keys::{self, Absent, AnyKey, environment_name},
 };
@@ -96,6 +96,7 @@ fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
             format: formats.get(&format),
         },
         formats,
+        objects: objects(raw)?,
         dead_letter: DeadLetterConfig { queue_url: raw.get(&keys::DEAD_LETTER_QUEUE_URL)? },
         destinations: destinations?,
         dedupe: DedupeConfig {
@@ -144,6 +145,13 @@ fn ledger(raw: &RawConfig) -> Option<LedgerConfig> {
         cache_entries_max: raw.get(&keys::LEDGER_CACHE_ENTRIES_MAX)?,
         cache_time: raw.get(&keys::LEDGER_CACHE_TIME)?,
     })
+}
+
+/// The outer `None` is a problem, the inner one is that none are read.
+#[expect(clippy::option_option, reason = "wrong, or not wanted")]
+fn objects(raw: &RawConfig) -> Option<Option<ObjectsConfig>> {
+    let concurrency_max = raw.get(&keys::OBJECTS_CONCURRENCY_MAX)?;
+    Some(raw.get(&keys::OBJECTS_BUCKETS).map(|buckets| ObjectsConfig { buckets, concurrency_max }))
 }
 
 /// The outer `None` is a problem, the inner one is no log.

@@ -8,8 +8,8 @@ use crate::{
     config::{
         LogFormat, Oversize,
         kinds::{
-            Bytes, Channel, Choice, Count, ExternalId, Kind, Listen, LocalPath, LogFilter, Name, Password,
-            Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
+            BucketNames, Bytes, Channel, Choice, Count, ExternalId, Kind, Listen, LocalPath, LogFilter, Name,
+            Password, Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
         },
     },
     dedupe::OnConflict,
@@ -116,6 +116,11 @@ pub static TABLES: &[(&str, &str)] = &[
     ("source", "The queue that events come from."),
     ("formats", "How events are read, beyond what the program brings."),
     ("dead_letter", "The queue for what can never be published, with the reason beside each event."),
+    (
+        "objects",
+        "Log files in S3. A message that names an object, such as S3's own notification, leads to it, and its records \
+         are the events.",
+    ),
     (
         "destinations.*",
         "One channel of CloudTrail Lake. At least one is needed; the name after the dot is yours \
@@ -228,6 +233,14 @@ keys! {
         LocalPath { to: "a folder with files NAME.jq" },
         "Formats of your own, each a file NAME.jq; docs/formats.md tells how to write one, `tributary formats test` \
          tries it. One with the name of a built-in format takes its place. Not for \"lake\" and \"cloudtrail\".";
+
+    OBJECTS_BUCKETS: BucketNames = "objects.buckets", Absent::Nothing { example: "audit-logs, trail-*" }, BucketNames,
+        "The buckets whose objects are read, with commas between them; a * at the end of a name stands for anything. \
+         Without it none is: whoever may send to the queue could otherwise have any object published that the role may \
+         read. A message that names another bucket is dead-lettered.";
+    OBJECTS_CONCURRENCY_MAX: Count = "objects.concurrency_max", Absent::Default("4"), Count { min: 1, max: 256 },
+        "Objects that are read at once. Each may take 1 MiB while it is read, and its message counts as much towards \
+         flow.max_in_flight_bytes. Raise it where objects are many and small; one large object is never read faster.";
 
     DEAD_LETTER_QUEUE_URL: QueueUrl = "dead_letter.queue_url", DEAD_LETTER_QUEUE, QueueUrl,
         "Where dead letters go. Must be another queue than the source, FIFO if the source is FIFO, with the longest \
@@ -373,6 +386,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 40);
+        assert_eq!(ALL.len(), 42);
     }
 }

@@ -2,7 +2,7 @@
 
 mod places;
 
-pub use places::{LocalPath, Name, Password, Place, ValkeyUrls};
+pub use places::{BucketNames, LocalPath, Name, Password, Place, ValkeyUrls};
 
 use std::{net::SocketAddr, time::Duration};
 

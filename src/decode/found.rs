@@ -71,6 +71,8 @@ pub enum Notice {
     Digest,
     /// A `CloudTrail` Insights file: about activity, no activity itself.
     Insight,
+    /// An S3 object without a single record, such as the mark of a folder.
+    EmptyObject,
 }
 
 impl Notice {
@@ -82,6 +84,7 @@ impl Notice {
         Self::LogsControl,
         Self::Digest,
         Self::Insight,
+        Self::EmptyObject,
     ];
 
     /// As a metric label.
@@ -93,6 +96,7 @@ impl Notice {
             Self::LogsControl => "logs_control",
             Self::Digest => "digest",
             Self::Insight => "insight",
+            Self::EmptyObject => "empty_object",
         }
     }
 
@@ -105,6 +109,7 @@ impl Notice {
             Self::LogsControl => "CloudWatch Logs' test message, sent to see whether the subscription works",
             Self::Digest => "a CloudTrail digest file, which holds hashes and no events",
             Self::Insight => "a CloudTrail Insights file, which holds no audit events",
+            Self::EmptyObject => "an S3 object that holds no records",
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     room::Permit,
 };
 
-/// `returned_after` of a message of which nothing was returned.
+/// `delay` of a message of which nothing was returned.
 const NOTHING_RETURNED: u64 = u64::MAX;
 
 /// What all deliveries of one message share. It owns the message's room until the source knows the end.
@@ -29,7 +29,7 @@ pub(super) struct Ticket {
     /// Deliveries not yet settled, and one for the receipt that divides the message.
     open: AtomicUsize,
     /// The longest delay in milliseconds among the returned deliveries.
-    returned_after: AtomicU64,
+    delay: AtomicU64,
     ended: Mutex<Option<oneshot::Sender<MessageEnd>>>,
     room: Permit,
 }
@@ -47,17 +47,21 @@ impl Ticket {
     /// Ends one share. The last one says how the message ended.
     pub(super) fn finish_share(&self, returned: Option<Duration>) -> Option<MessageEnd> {
         if let Some(after) = returned {
-            let millis = u64::try_from(after.as_millis()).unwrap_or(NOTHING_RETURNED - 1);
-            // `NOTHING_RETURNED` is the largest number, so it must not win against a real delay.
-            let _previous = self.returned_after.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
-                Some(if now == NOTHING_RETURNED { millis } else { now.max(millis) })
-            });
+            self.returned_after(after);
         }
         (self.open.fetch_sub(1, Ordering::AcqRel) == 1).then(|| self.end())
     }
 
+    fn returned_after(&self, after: Duration) {
+        let millis = u64::try_from(after.as_millis()).unwrap_or(NOTHING_RETURNED - 1);
+        // `NOTHING_RETURNED` is the largest number, so it must not win against a real delay.
+        let _previous = self.delay.fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| {
+            Some(if now == NOTHING_RETURNED { millis } else { now.max(millis) })
+        });
+    }
+
     fn end(&self) -> MessageEnd {
-        let end = match self.returned_after.load(Ordering::Acquire) {
+        let end = match self.delay.load(Ordering::Acquire) {
             NOTHING_RETURNED => MessageEnd::Acked,
             millis => MessageEnd::Returned(Duration::from_millis(millis)),
         };
@@ -80,12 +84,14 @@ impl fmt::Debug for Ticket {
 }
 
 /// The right to divide one received message into deliveries. Dropping it seals the division; a message that was
-/// never divided is given back.
+/// never divided, or not to its end, is given back.
 #[derive(Debug)]
 #[must_use = "a message must be divided into deliveries"]
 pub struct MessageReceipt {
     message: Arc<Ticket>,
     shares: usize,
+    /// Of the message more is to come than was divided so far.
+    is_unfinished: bool,
     to_settler: ToSettler,
 }
 
@@ -96,11 +102,11 @@ impl MessageReceipt {
             handle: message.handle.clone(),
             sent_at: message.sent_at,
             open: AtomicUsize::new(1),
-            returned_after: AtomicU64::new(NOTHING_RETURNED),
+            delay: AtomicU64::new(NOTHING_RETURNED),
             ended: Mutex::new(None),
             room,
         };
-        Self { message: Arc::new(ticket), shares: 0, to_settler }
+        Self { message: Arc::new(ticket), shares: 0, is_unfinished: false, to_settler }
     }
 
     /// One delivery of the message.
@@ -120,6 +126,22 @@ impl MessageReceipt {
         }
     }
 
+    /// From here on more is to come of the message: dropped before [`MessageReceipt::seal`], the receipt gives the
+    /// message back, whatever becomes of the deliveries so far.
+    pub fn keep_open(&mut self) {
+        self.is_unfinished = true;
+    }
+
+    /// All deliveries of the message have been made.
+    pub fn seal(mut self) {
+        self.is_unfinished = false;
+    }
+
+    /// The message is to come again, no sooner than `after`, and once all its deliveries so far have ended.
+    pub fn return_after(self, after: Duration) {
+        self.message.returned_after(after);
+    }
+
     /// Takes more room for the message: it turned out to weigh more than its bytes.
     pub fn weigh(&self, more_bytes: usize) {
         self.message.room.grow(more_bytes);
@@ -135,8 +157,8 @@ impl MessageReceipt {
 
 impl Drop for MessageReceipt {
     fn drop(&mut self) {
-        if self.shares == 0 {
-            self.message.returned_after.store(0, Ordering::Release);
+        if self.shares == 0 || self.is_unfinished {
+            self.message.returned_after(Duration::ZERO);
         }
         drop(self.to_settler.send(Settlement { message: self.message.clone(), delivery: None }));
     }

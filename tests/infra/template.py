@@ -19,6 +19,10 @@ WORKER_GRANTS = {
     ("s3:PutObject", "arn:${AWS::Partition}:s3:::${PublishLogBucket}/${PublishLogPrefix}/*"),
     ("kms:Decrypt", "KmsKeyArn"),
     ("kms:GenerateDataKey", "KmsKeyArn"),
+    ("s3:GetObject", "arn:${AWS::Partition}:s3:::${ObjectsBucket}/*"),
+    ("s3:GetObjectVersion", "arn:${AWS::Partition}:s3:::${ObjectsBucket}/*"),
+    ("s3:ListBucket", "arn:${AWS::Partition}:s3:::${ObjectsBucket}"),
+    ("kms:Decrypt", "ObjectsKmsKeyArn"),
 }
 PRODUCER_GRANTS = {
     ("sqs:SendMessage", "SourceQueue"),
@@ -32,6 +36,7 @@ ENVIRONMENT = {
     "TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND": "RequestsPerSecond",
     "TRIBUTARY_LEDGER_KIND": "LedgerKind",
     "TRIBUTARY_LEDGER_TABLE": "LedgerTable",
+    "TRIBUTARY_OBJECTS_BUCKETS": "ObjectsBucket",
     "TRIBUTARY_PUBLISH_LOG_TO": "s3://${PublishLogBucket}/${PublishLogPrefix}",
 }
 # service.drain_timeout by default, and what Fargate allows at most.
@@ -52,6 +57,7 @@ def problems(template: dict) -> list[str]:
         found.append("the worker has a managed policy, which grants more than its own")
     producer = resources["ProducerPolicy"]["Properties"]["PolicyDocument"]
     found += grant_problems("a producer", [producer], PRODUCER_GRANTS)
+    found += notification_problems(resources["QueuePolicy"]["Properties"]["PolicyDocument"])
     found += queue_problems(resources) + ledger_problems(resources["LedgerTable"])
     return found + container_problems(resources) + fleet_problems(template)
 
@@ -68,6 +74,19 @@ def grant_problems(who: str, documents: list[dict], expected: set[tuple[str, str
             }
     extra = [f"{who} may {action} on {resource}" for action, resource in sorted(granted - expected)]
     return extra + [f"{who} may not {action} on {resource}" for action, resource in sorted(expected - granted)]
+
+
+def notification_problems(policy: dict) -> list[str]:
+    """A queue that others than the one bucket may send to, in the name of S3."""
+    allowed = [one for one in map(chosen, policy["Statement"]) if one["Effect"] == "Allow"]
+    if [one["Principal"] for one in allowed] != [{"Service": "s3.amazonaws.com"}]:
+        return ["the queue is open to others than S3"]
+    conditions = allowed[0].get("Condition", {})
+    bucket = target(conditions.get("ArnEquals", {}).get("aws:SourceArn"))
+    account = target(conditions.get("StringEquals", {}).get("aws:SourceAccount"))
+    if (bucket, account) != ("arn:${AWS::Partition}:s3:::${ObjectsBucket}", "AWS::AccountId"):
+        return ["S3 may send to the queue for anybody's bucket"]
+    return []
 
 
 def queue_problems(resources: dict) -> list[str]:

@@ -53,6 +53,12 @@ class Template(unittest.TestCase):
             "may s3:PutObject on arn:aws:s3:::all/*": lambda r: worker(r)[4]["Fn::If"][1].update(
                 Resource="arn:aws:s3:::all/*"
             ),
+            "may s3:DeleteObject on arn:${AWS::Partition}:s3:::${ObjectsBucket}/*": lambda r: worker(r)[6]["Fn::If"][1][
+                "Action"
+            ].append("s3:DeleteObject"),
+            "may not s3:ListBucket": lambda r: worker(r).pop(7),
+            "for anybody's bucket": lambda r: notifications(r)["Condition"].pop("StringEquals"),
+            "open to others than S3": lambda r: notifications(r).update(Principal="*"),
             "the ledger is deleted with the stack": lambda r: r["LedgerTable"].update(DeletionPolicy="Delete"),
             "the ledger can be deleted by hand": lambda r: ledger(r).pop("DeletionProtectionEnabled"),
             "partition key is not": lambda r: ledger(r)["AttributeDefinitions"][0].update(AttributeType="B"),
@@ -98,6 +104,10 @@ def cfn_lint(file: Path) -> tuple[int, str]:
 
 def worker(resources: dict) -> list[dict]:
     return resources["TaskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+
+
+def notifications(resources: dict) -> dict:
+    return resources["QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"][1]["Fn::If"][1]
 
 
 def ledger(resources: dict) -> dict:

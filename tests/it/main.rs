@@ -13,6 +13,7 @@ mod limits_hold;
 mod local_lake;
 mod local_queue;
 mod mapping;
+mod objects;
 mod process;
 mod publish_log;
 mod real_records;

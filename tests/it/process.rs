@@ -15,6 +15,7 @@ mod full_disk;
 mod ledger_gone;
 mod memory;
 mod misbehaving_lake;
+mod objects;
 mod publish_log;
 mod receipts;
 mod records;

@@ -3,88 +3,16 @@
 
 mod lost_commits;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_s3::{Client, config::Credentials, primitives::ByteStream};
-use tributary::{
-    aws::Aws,
-    publish_log::{Bucket, Part, Shelf as _},
-};
+use tributary::publish_log::{Bucket, Part, Shelf as _};
 
 use crate::{
     process::{Endpoints, Worker, events, messages},
-    support::{
-        program::run,
-        queues::{Kind, QueueServer},
-    },
+    support::{program::run, s3::S3},
 };
 
-/// The server, and a name for a bucket that no other test has.
-struct S3 {
-    server: QueueServer,
-    name: String,
-}
-
 impl S3 {
-    async fn start(name: &str) -> Self {
-        let name = format!("{name}-{}", std::process::id());
-        Self { server: QueueServer::start(Kind::Ministack).await, name }
-    }
-
-    async fn with_bucket(name: &str) -> Self {
-        let s3 = Self::start(name).await;
-        s3.make().await;
-        s3
-    }
-
-    async fn make(&self) {
-        self.client().create_bucket().bucket(&self.name).send().await.expect("a new bucket");
-    }
-
-    fn config(&self) -> SdkConfig {
-        let credentials = Credentials::new("test", "test", None, None, "tests");
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(aws_sdk_s3::config::SharedCredentialsProvider::new(credentials))
-            .endpoint_url(self.server.url())
-            .build()
-    }
-
-    fn aws(&self) -> Aws {
-        self.config().into()
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&self.config())
-    }
-
-    fn environment(&self) -> Vec<(String, String)> {
-        let ours = [
-            ("AWS_ENDPOINT_URL_S3", self.server.url()),
-            ("AWS_REGION", "us-east-1".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ];
-        ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-    }
-
     fn place(&self) -> String {
         format!("s3://{}/proof/of", self.name)
-    }
-
-    async fn keys(&self) -> Vec<String> {
-        let listed = self.client().list_objects_v2().bucket(&self.name).send().await.expect("a listing");
-        listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
-    }
-
-    async fn read(&self, key: &str) -> Vec<u8> {
-        let got = self.client().get_object().bucket(&self.name).key(key).send().await.expect("an object");
-        got.body.collect().await.expect("its bytes").to_vec()
-    }
-
-    async fn write(&self, key: &str, bytes: Vec<u8>) {
-        let call = self.client().put_object().bucket(&self.name).key(key).body(ByteStream::from(bytes));
-        call.send().await.expect("written over, as nobody may whose bucket has object lock");
     }
 
     /// The exit code and the report of `tributary verify`.
@@ -170,6 +98,6 @@ async fn a_worker_waits_for_its_bucket_and_its_log_is_intact_in_s3() {
     );
     s3.write(&keys[1], text.into_bytes()).await;
     assert_eq!(s3.verify().await.0, 0);
-    s3.client().delete_object().bucket(&s3.name).key(&keys[1]).send().await.expect("removed");
+    s3.delete(&keys[1]).await;
     assert_eq!(s3.verify().await.1["chains"][0]["flaw"]["kind"], "segment_removed");
 }

@@ -8,5 +8,7 @@ pub(crate) mod node;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod queues;
+pub(crate) mod s3;
+pub(crate) mod s3_proxy;
 pub(crate) mod scripted;
 pub(crate) mod valkey;

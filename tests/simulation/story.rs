@@ -294,6 +294,7 @@ fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
             deliveries: 200,
             cool_down: Duration::from_secs(30),
         },
+        objects: None,
         publish_log: None,
         metrics: hands.metrics.clone(),
     }

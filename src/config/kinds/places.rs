@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Kind, Wrong};
-use crate::config::LogPlace;
+use crate::{config::LogPlace, receive::objects::Buckets};
 
 /// A name: ASCII letters, digits and a few others.
 pub struct Name {
@@ -105,6 +105,23 @@ impl Kind for LocalPath {
 
     fn bounds(&self) -> String {
         format!("the path of {}", self.to)
+    }
+}
+
+/// Names of buckets, with commas between them.
+pub struct BucketNames;
+
+impl Kind for BucketNames {
+    type Value = Buckets;
+
+    fn parse(&self, text: &str) -> Result<Buckets, Wrong> {
+        Buckets::parse(text).ok_or_else(|| {
+            Wrong::new(format!("{text:?} are no names of buckets"), format!("write {}", self.bounds()))
+        })
+    }
+
+    fn bounds(&self) -> String {
+        "names of buckets with commas between them; a * at the end of one stands for anything".into()
     }
 }
 

@@ -103,6 +103,7 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         letters: Arc::new(world.clone()),
         lanes: vec![lane],
         formats: tributary::formats::Formats::built_in(),
+        objects: None,
         format: None,
         lease: Duration::from_mins(1),
         on_conflict: OnConflict::DeadLetter,

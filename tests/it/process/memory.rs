@@ -16,7 +16,7 @@ const RSS_MIB_MAX: u64 = 100;
 const GROWTH_MIB_MAX: u64 = 8;
 
 /// Resident memory of a process, in KiB.
-fn rss_kib(id: u32) -> u64 {
+pub(super) fn rss_kib(id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a running process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a number");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

@@ -169,6 +169,7 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
             deliveries: 200,
             cool_down: Duration::from_secs(30),
         },
+        objects: None,
         publish_log: Some(log),
         metrics: metrics.clone(),
         gate: Arc::new(Gate::new(1)),

@@ -102,6 +102,14 @@ impl QueueServer {
         Self { kind, keeps }
     }
 
+    /// One more owner of a server in a process of its own.
+    pub(crate) fn share(&self) -> Self {
+        match &self.keeps {
+            Keeps::Child(child) => Self { kind: self.kind, keeps: Keeps::Child(child.clone()) },
+            Keeps::Local(_) => panic!("{self} has one owner"),
+        }
+    }
+
     pub(crate) fn url(&self) -> String {
         match &self.keeps {
             Keeps::Local(local) => local.sqs_url(),

@@ -1,0 +1,339 @@
+//! Reads the objects of messages, a few at once. In: [`Job`]s. Out: [`Part`]s, given to `process`.
+//!
+//! The message stays ours meanwhile, kept alive by its source. It is given back where an object cannot be read now,
+//! and where the process stops; what was read of it by then is known as a duplicate when it comes again.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::{
+    ObjectError, ObjectStore,
+    denials::{Denials, Watched},
+    frames::{Frame, RECORD_BYTES_MAX},
+    pointer::pointer,
+    reading::{Reading, Stopped},
+};
+use crate::{
+    decode::{Decoded, Found, Notice, ObjectRef, Unpacked, unpack},
+    failure::{CallError, Reason, Rejection},
+    gate::{Cause, Gate},
+    intervals::{Intervals, jittered},
+    metrics::Metrics,
+    pipeline::Shutdown,
+    receive::{About, Message, Origin},
+    room::{Permit, Room},
+    settle::MessageReceipt,
+    tasks::joined,
+};
+
+/// What a record costs beyond its bytes, about: its own structures, and its mapped form.
+const RECORD_OVERHEAD_BYTES: usize = 1_024;
+/// An object that is missing at this delivery of its message will not come any more.
+const MISSING_DELIVERIES: u32 = 5;
+/// Denials of one object, with others of its bucket opened in between, after which it is the object's problem.
+const DENIALS_MAX: u32 = 5;
+/// The delay after the first delivery that could not be read; it doubles with each.
+const AGAIN_FIRST: Duration = Duration::from_secs(10);
+const AGAIN_LONGEST: Duration = Duration::from_mins(15);
+/// An object with more records than this must be long enough to hold real ones, as a message must.
+const TINY_RECORDS_MAX: usize = 100;
+/// Less than any event that the lake accepts.
+const RECORD_BYTES_MIN: u64 = 100;
+
+/// A message whose events are in objects.
+pub struct Job {
+    /// The message.
+    pub message: Message,
+    /// Its own, unsealed: dropped, it gives the message back.
+    pub receipt: MessageReceipt,
+    /// In order.
+    pub objects: Vec<ObjectRef>,
+}
+
+/// One part of an object, as stage 2 finds it in a record.
+pub struct Part {
+    /// The object and the place in it.
+    pub origin: Origin,
+    /// What it is.
+    pub found: Found,
+    /// What it takes until it is settled.
+    pub room: Option<Arc<Permit>>,
+}
+
+/// What is done with parts.
+pub type Process = Arc<dyn Fn(Part, &mut MessageReceipt) + Send + Sync>;
+
+/// The stage.
+pub struct Objects {
+    /// Where objects are.
+    pub store: Arc<dyn ObjectStore>,
+    /// Objects that are read at once, at most.
+    pub concurrency_max: usize,
+    /// For records. Not the room of messages: a message that waits for its records would wait for itself.
+    pub room: Arc<Room>,
+    /// Shows what is denied.
+    pub gate: Arc<Gate>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What is done with parts.
+    pub process: Process,
+}
+
+/// What the jobs share.
+struct Shared {
+    objects: Objects,
+    store: Arc<Watched>,
+    slots: Semaphore,
+    stop: CancellationToken,
+}
+
+/// How it went with one object.
+enum Ended {
+    /// It is settled what becomes of it.
+    Done,
+    /// The message is to come again after this long.
+    Again(Duration),
+    /// The message is not ours any more, or the process stops: at once.
+    Stopped,
+}
+
+/// How far an object was read.
+struct Standing<'a> {
+    message: &'a Message,
+    object: &'a ObjectRef,
+    about: Arc<About>,
+    /// Of the next part.
+    position: usize,
+}
+
+impl Objects {
+    /// Runs until `jobs` is closed and every job has ended.
+    pub async fn run(self, mut jobs: mpsc::UnboundedReceiver<Job>, shutdown: Shutdown) {
+        let shared = Arc::new(Shared {
+            store: Arc::new(Watched::new(self.store.clone(), self.gate.clone())),
+            slots: Semaphore::new(self.concurrency_max.max(1)),
+            stop: shutdown.stop,
+            objects: self,
+        });
+        let run = async {
+            let (mut reading, mut is_open) = (JoinSet::new(), true);
+            // Each job owns a part of the room for messages, so there are never too many.
+            while is_open || !reading.is_empty() {
+                tokio::select! {
+                    job = jobs.recv(), if is_open => match job {
+                        Some(job) => drop(reading.spawn(shared.clone().message(job))),
+                        None => is_open = false,
+                    },
+                    ended = reading.join_next(), if !reading.is_empty() => drop(joined(ended)),
+                }
+            }
+        };
+        // Dropping the jobs drops their receipts, which returns them.
+        shutdown.give_up.run_until_cancelled(run).await;
+    }
+}
+
+impl Shared {
+    async fn message(self: Arc<Self>, Job { message, mut receipt, objects }: Job) {
+        let mut again = None;
+        for object in &objects {
+            match self.object(&message, object, &mut receipt).await {
+                Ended::Done => {}
+                Ended::Again(after) => again = again.max(Some(after)),
+                Ended::Stopped => {
+                    self.count("returned");
+                    return receipt.return_after(Duration::ZERO);
+                }
+            }
+        }
+        match again {
+            Some(after) => receipt.return_after(after),
+            None => receipt.seal(),
+        }
+    }
+
+    async fn object(&self, message: &Message, object: &ObjectRef, receipt: &mut MessageReceipt) -> Ended {
+        let mut standing = Standing::new(message, object);
+        let mut reading = Reading::new(self.store.clone(), object.clone());
+        let (mut denials, mut intervals) = (Denials::default(), Intervals::for_operators());
+        loop {
+            let stopped =
+                match self.while_ours(message, self.records(&mut reading, &mut standing, receipt)).await {
+                    None => return Ended::Stopped,
+                    Some(Ok(())) => return self.whole(&standing, receipt),
+                    Some(Err(stopped)) => stopped,
+                };
+            let error = match stopped {
+                Stopped::Broken(damage) => return self.broken(&standing, reading.passed(), &damage, receipt),
+                Stopped::Fetch(error) => error,
+            };
+            let ObjectError::Call(CallError::Misconfigured { code, message: why }) = error else {
+                return self.not_now(&standing, &error, receipt);
+            };
+            if self.store.denied(&object.bucket, &mut denials) {
+                warn!(stage = "receive", %object, %code, why, "denied, though others of its bucket are not");
+            } else {
+                self.objects.gate.close(Cause::Objects(object.bucket.clone()), why);
+            }
+            if denials.of_itself >= DENIALS_MAX {
+                return self.denied(&standing, &code, receipt);
+            }
+            if self.while_ours(message, sleep(intervals.next_interval())).await.is_none() {
+                return Ended::Stopped;
+            }
+        }
+    }
+
+    /// `None`: the message is not ours any more, or the process stops.
+    async fn while_ours<T>(&self, message: &Message, work: impl Future<Output = T>) -> Option<T> {
+        let lost = async {
+            while message.deadline.at() > Instant::now() {
+                tokio::time::sleep_until(message.deadline.at()).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            () = lost => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// To the end of the object, one of a few at once.
+    async fn records(
+        &self,
+        reading: &mut Reading,
+        standing: &mut Standing<'_>,
+        receipt: &mut MessageReceipt,
+    ) -> Result<(), Stopped> {
+        let _slot = self.slots.acquire().await;
+        while let Some(frame) = reading.next().await? {
+            match frame {
+                Frame::TooLong(bytes) => {
+                    let detail = format!(
+                        "a record of {bytes} bytes, which ends at byte {}; at most {RECORD_BYTES_MAX} are read",
+                        reading.passed()
+                    );
+                    self.reject(standing, Reason::EventTooLarge, detail, receipt);
+                    standing.position += 1;
+                }
+                Frame::Record(bytes) => self.record(bytes, standing, receipt).await,
+                Frame::CutOff | Frame::NotJson => {}
+            }
+            let may_be = TINY_RECORDS_MAX
+                .max(usize::try_from(reading.passed() / RECORD_BYTES_MIN).unwrap_or(usize::MAX));
+            if standing.position > may_be {
+                return Err(Stopped::Broken(format!(
+                    "it has more than {may_be} records there, too many to be events"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for room, and so for what was read before to be settled: this is the back-pressure.
+    async fn record(&self, bytes: Bytes, standing: &mut Standing<'_>, receipt: &mut MessageReceipt) {
+        let room = self.objects.room.take(bytes.len() + RECORD_OVERHEAD_BYTES).await;
+        let Unpacked { parts, added_bytes } = unpack(bytes);
+        room.grow(added_bytes + parts.len().saturating_sub(1) * RECORD_OVERHEAD_BYTES);
+        let room = Arc::new(room);
+        self.objects.metrics.process.object_records.increment(parts.len() as u64);
+        for Decoded { original, found } in parts {
+            let origin = standing.origin(original);
+            (self.objects.process)(Part { origin, found, room: Some(room.clone()) }, receipt);
+            standing.position += 1;
+        }
+    }
+
+    fn whole(&self, standing: &Standing<'_>, receipt: &mut MessageReceipt) -> Ended {
+        debug!(stage = "receive", object = %standing.object, records = standing.position, "read an object");
+        self.count("read");
+        if standing.position == 0 {
+            let found = Found::Notice(Notice::EmptyObject);
+            let origin = standing.origin(Bytes::new());
+            (self.objects.process)(Part { origin, found, room: None }, receipt);
+        }
+        Ended::Done
+    }
+
+    fn broken(
+        &self,
+        standing: &Standing<'_>,
+        passed: u64,
+        damage: &str,
+        receipt: &mut MessageReceipt,
+    ) -> Ended {
+        let detail = format!(
+            "could not be read from record {} on (byte {passed} of its text): {damage}",
+            standing.position
+        );
+        self.reject(standing, Reason::BrokenObject, detail, receipt);
+        self.count("broken");
+        Ended::Done
+    }
+
+    fn denied(&self, standing: &Standing<'_>, code: &str, receipt: &mut MessageReceipt) -> Ended {
+        let detail = format!(
+            "could not be read in {DENIALS_MAX} tries, while others of its bucket could ({code}); it may be missing, \
+             archived or encrypted with another key"
+        );
+        self.reject(standing, Reason::ObjectDenied, detail, receipt);
+        self.count("denied");
+        Ended::Done
+    }
+
+    /// What is missing may have been announced too early; after so many deliveries it was deleted.
+    fn not_now(&self, standing: &Standing<'_>, error: &ObjectError, receipt: &mut MessageReceipt) -> Ended {
+        let (object, attempt) = (standing.object, standing.message.attempt);
+        if *error == ObjectError::Missing && attempt >= MISSING_DELIVERIES {
+            let detail =
+                format!("there was no such object at delivery {attempt} of the message that names it");
+            self.reject(standing, Reason::ObjectMissing, detail, receipt);
+            self.count("missing");
+            return Ended::Done;
+        }
+        let after = again_after(attempt);
+        warn!(stage = "receive", %object, attempt, %error, after_s = after.as_secs(),
+            "could not read an object, its message will come again");
+        self.count("returned");
+        Ended::Again(after)
+    }
+
+    /// A dead letter in place of what could not be read, which leads to it again.
+    fn reject(&self, standing: &Standing<'_>, reason: Reason, detail: String, receipt: &mut MessageReceipt) {
+        let origin = standing.origin(pointer(standing.object));
+        let found = Found::Rejected(Rejection::new(reason, detail));
+        (self.objects.process)(Part { origin, found, room: None }, receipt);
+    }
+
+    fn count(&self, result: &str) {
+        self.objects.metrics.process.objects.by(&[("result", result)]).increment(1);
+    }
+}
+
+impl<'a> Standing<'a> {
+    fn new(message: &'a Message, object: &'a ObjectRef) -> Self {
+        let about = About { object: Some(object.to_string().into()), ..(*message.about).clone() };
+        Self { message, object, about: Arc::new(about), position: 0 }
+    }
+
+    fn origin(&self, original: Bytes) -> Origin {
+        Origin { about: self.about.clone(), ..Origin::of(self.message, self.position, original) }
+    }
+}
+
+fn again_after(attempt: u32) -> Duration {
+    let doubled = AGAIN_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    jittered(doubled.min(AGAIN_LONGEST))
+}
+
+#[cfg(test)]
+mod tests;
