@@ -39,7 +39,7 @@ impl<'a> Parts<'a> {
 
     /// A whole body: of the message, or of whatever wraps another.
     fn body(&mut self, bytes: &Bytes, depth: usize) {
-        if self.is_full() {
+        if self.is_full() || bytes.is_empty() {
             return;
         }
         if depth > ENVELOPES_MAX {

@@ -2,7 +2,7 @@
 # https://github.com/CrowdStrike/falcon-integration-gateway/tree/main/fig/backends/cloudtrail_lake
 #
 # Field by field what FIG sends. It differs where FIG sends nothing or what the lake refuses:
-# - an absent UserId, OperationName or version is a KeyError there, and the event lost: here another member stands for it;
+# - an absent UserId, OperationName or version is a KeyError there, and the event lost: here another member stands in;
 # - a UserIp that is empty or absent: here there is no sourceIPAddress;
 # - times in seconds, which are in January 1970 there, and times as text or only in UTCTimestamp: here they are read;
 # - `raw` above what additionalEventData may hold: here it stands in requestParameters;
@@ -52,4 +52,5 @@ def event:
 
 def secrets:
     .event | .. | strings
-    | select(contains("=") and (ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .)));
+    | select(contains("="))
+    | select(ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .));

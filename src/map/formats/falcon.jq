@@ -12,8 +12,8 @@ def id: .;
 
 # [{Key, ValueString}] as {key: value}; a key that comes twice has both values.
 def table:
-    if type == "array" and all(.[]; type == "object" and (.Key | type == "string") and keys - ["Key", "ValueString"] == [])
-    then
+    def is_pair: type == "object" and (.Key | type == "string") and keys - ["Key", "ValueString"] == [];
+    if type == "array" and all(.[]; is_pair) then
         group_by(.Key)
         | map({key: .[0].Key, value: (map(.ValueString) | if length == 1 then .[0] else . end)})
         | from_entries
@@ -68,4 +68,5 @@ def event:
 # Addresses of requests can carry what opens the door.
 def secrets:
     .event | .. | strings
-    | select(contains("=") and (ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .)));
+    | select(contains("="))
+    | select(ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .));

@@ -10,7 +10,7 @@ def said(words): [words | strings | text | values][0];
 
 def id:
     said(.id, .uuid, .uid, .UID, .eventId, .event_id, .eventID)
-    // error("no id: none of id, uuid, uid, UID, eventId, event_id, eventID is a text");
+    // error("no id: none of id, uuid, uid, eventId is a text");
 
 def action: said(.action, .eventName, .event_name, .eventType, .event_type, .operation, .event, .type);
 
@@ -39,15 +39,8 @@ def event: {
     },
     userAgent: said(.userAgent, .user_agent),
     eventSource: (said(.eventSource, .event_source, .source, .service, .application, .app, .product) // "generic"),
-    eventName: (
-        action
-        // error("no action: none of action, eventName, event_name, eventType, event_type, operation, event, type is a text")
-    ),
-    eventTime: (
-        time
-        // error("no time: none of time, timestamp, @timestamp, eventTime, event_time, created_at, createdAt, created, occurred_at, occurredAt, published, date is there")
-        | utc
-    ),
+    eventName: (action // error("no action: none of action, eventName, eventType, operation, event, type is a text")),
+    eventTime: (time // error("no time: none of time, timestamp, eventTime, created, published, date is there") | utc),
     # The whole event: what was read above, and what was not.
     requestParameters: .,
     errorCode: failure,

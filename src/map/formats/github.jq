@@ -1,5 +1,5 @@
 # GitHub's audit log of organisations and enterprises: streamed, or from its REST API.
-# https://docs.github.com/en/enterprise-cloud@latest/admin/monitoring-activity-in-your-enterprise/reviewing-audit-logs-for-your-enterprise
+# https://docs.github.com/en/enterprise-cloud@latest/admin/monitoring-activity-in-your-enterprise
 
 def matches:
     (.action | type == "string")

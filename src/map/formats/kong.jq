@@ -7,10 +7,8 @@ def matches:
     has("request_id")
     and ((has("method") and has("path") and has("request_timestamp")) or (has("dao_name") and has("operation")));
 
-# One request can change several entities, and each is an entry of its own.
-def id:
-    if is_object then (.id | text) // {request_id, dao_name, entity_key, operation}
-    else (.request_id | text) // . end;
+# All but what counts down the entry's days: an entry that is read from the API again is the same entry.
+def id: del(.ttl);
 
 def action:
     if is_object then "\(.operation) \(.dao_name)"
@@ -32,6 +30,8 @@ def event: {
     eventSource: "kong-gateway",
     eventName: action,
     eventTime: (.request_timestamp // error("request_timestamp is absent") | utc),
+    # One request can change several entities, and each is an entry of its own.
+    UID: (if is_object then .id else .request_id end | text),
     requestParameters: (
         if is_object then {entity, entity_key}
         else {path, query: (.path | split("?")[1:] | join("?") | text), payload} end
@@ -40,16 +40,18 @@ def event: {
     errorCode: (if .status | type == "number" and . >= 400 then .status | tostring else null end),
     sourceIPAddress: (.client_ip | ip),
     additionalEventData: {
-        kong: (
-            del(.path, .payload, .entity, .entity_key, .rbac_user_id, .rbac_user_name)
-            | present
-        )
+        kong: (del(.path, .payload, .entity, .entity_key, .rbac_user_id, .rbac_user_name) | present)
     }
 };
 
 # The signature, and what entities of these kinds are made of.
 def secrets:
     (.signature | strings),
-    (select(is_object and (.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user"))) | .entity | strings),
-    (select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac/users|admins)"))
-        | .payload | strings);
+    (
+        select(.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user|admin"))
+        | .entity | strings
+    ),
+    (
+        select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac|admins)"))
+        | .payload | strings
+    );

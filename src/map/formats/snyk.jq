@@ -1,9 +1,9 @@
-# Snyk's audit log: as the REST API tells it (org_id), as the v1 API does (orgId), or through EventBridge.
+# Snyk's audit log: as the REST API tells it (org_id), or as the v1 API does (orgId).
 # https://docs.snyk.io/snyk-api/reference/audit-logs
 #
-# Its events have no id, and several can share one millisecond. So all that an event says is its id, in one spelling of
-# names and times, and it is the same by either API. Only v1 tells the group of an event of an organisation; as an
-# organisation is in one group, the group counts only where there is no organisation.
+# Its events have no id, and several can share one millisecond. So what Snyk documents of an event is its id, in one
+# spelling of names and times, and it is the same by either API. Only v1 tells the group of an event of an organisation;
+# as an organisation is in one group, the group counts only where there is no organisation.
 
 def matches:
     (.event | type == "string" and contains("."))
@@ -50,6 +50,9 @@ def unknown:
 # Of the members of an object those that say something; none is no object.
 def present: with_entries(select(.value != null)) | select(length > 0) // null;
 
+# The content is beside the data, as in Snyk's own integration; there is room for 28 kB.
+def is_large: .content | type == "object" and (tojson | utf8bytelength > 20000);
+
 def event: unknown as $unknown | plain | {
     version: "1",
     userIdentity: (actor as [$type, $who, $details] | {type: $type, principalId: $who, details: $details}),
@@ -57,14 +60,12 @@ def event: unknown as $unknown | plain | {
     eventName: .event,
     eventTime: (.created // error("created is absent") | utc),
     requestParameters: (
-        .content | if type == "object" and (has("before") or has("after")) then {before, after} else null end
+        if is_large then .content
+        else .content | if type == "object" and (has("before") or has("after")) then {before, after} else null end end
     ),
-    # All of the content, as Snyk's own integration has it there; of a large edit what is above is not said twice.
     additionalEventData: {
         snyk: (
-            $unknown + {created, org_id, group_id, project_id, content}
-            | if .content | type == "object" and (tojson | utf8bytelength > 20000)
-              then .content |= del(.before, .after) else . end
+            $unknown + {created, org_id, group_id, project_id, content: (if is_large then null else .content end)}
             | present
         )
     }

@@ -99,6 +99,7 @@ fn packed_too_often_it_is_not_even_looked_at() {
         assert_eq!((parts.len(), kind(&parts[0])), (1, "too_deep".to_owned()));
         assert_eq!(&*parts[0].original, layers(count - ENVELOPES_MAX - 1, b"text"));
     }
+    assert_eq!(kinds(layers(ENVELOPES_MAX + 1, b"")), ["no_events"], "nothing is nothing at any depth");
 }
 
 #[test]
