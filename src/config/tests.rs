@@ -330,6 +330,8 @@ fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
     // What has no default is an example there.
     assert_eq!(loaded.destinations[0].external_id.take().as_deref(), Some("example-external-id"));
     assert_eq!(loaded.service.worker.take().as_deref(), Some("worker-1"));
+    let objects = loaded.objects.take().unwrap();
+    assert_eq!(Some(objects.buckets), Buckets::parse("audit-logs,trail-*"));
     let to = loaded.publish_log.take().unwrap().to;
     assert_eq!(to, LogPlace::S3 { bucket: "audit-proof".into(), prefix: "tributary".into() });
     assert_eq!(format!("{loaded:?}"), defaults);
