@@ -6,6 +6,7 @@
 //! files. It always ends, because what could go on for ever is not in the language here (see [`rules`]).
 
 mod faults;
+mod members;
 mod natives;
 mod prelude;
 mod rules;
@@ -15,8 +16,13 @@ mod value;
 use std::{fmt, sync::Arc};
 
 use bytestring::ByteString;
-use jaq_core::{Compiler, Ctx, Filter, Vars, data::JustLut, unwrap_valr};
-use jaq_json::{Val, read};
+use jaq_core::{
+    Compiler, Ctx, DataT, Filter, Lut, Vars,
+    data::HasLut,
+    load::{Arena, File, Loader},
+    unwrap_valr,
+};
+use jaq_json::Val;
 
 pub use self::{
     faults::Fault,
@@ -27,7 +33,30 @@ use crate::{
     receive::About,
 };
 
-type Data = JustLut<Val>;
+/// What programs work on: values of JSON, with a table of paths beside the program.
+struct Data;
+
+impl DataT for Data {
+    type V<'a> = Val;
+    type Data<'a> = Tables<'a>;
+}
+
+/// What natives can reach of the program that calls them.
+#[derive(Clone)]
+struct Tables<'a> {
+    lut: &'a Lut<Data>,
+    /// See [`members`].
+    paths: &'a [Vec<Val>],
+}
+
+impl<'a> HasLut<'a, Data> for Tables<'a> {
+    fn lut(&self) -> &'a Lut<Data> {
+        self.lut
+    }
+}
+
+/// Context and input of a native.
+type Cv<'a> = jaq_core::Cv<'a, Data>;
 
 /// The variables of every program, in the order of [`Input::variables`].
 const VARIABLES: [&str; 2] = ["$message", "$format"];
@@ -35,6 +64,8 @@ const VARIABLES: [&str; 2] = ["$message", "$format"];
 /// A compiled program.
 pub struct Program {
     filter: Filter<Data>,
+    /// The paths whose members are looked up at once.
+    paths: Vec<Vec<Val>>,
     /// The sentences that it may say of an event: written out in the program, so that no payload is in them.
     sentences: Vec<String>,
 }
@@ -54,10 +85,9 @@ pub struct Input {
 
 impl Input {
     /// Of the event's text, which must be well-formed.
-    pub fn new(json: &str, about: &About, format: &str) -> Self {
-        // What is well-formed by `serde_json` is so for jaq, which allows more.
-        let event = read::parse_single(json.as_bytes()).unwrap_or_default();
-        Self { event, message: value::message(about), format: Val::from(format.to_owned()) }
+    pub fn new(json: &ByteString, about: &About, format: &str) -> Self {
+        let format = Val::from(format.to_owned());
+        Self { event: value::of_json(json), message: value::message(about), format }
     }
 
     /// The same event, now that its format is known.
@@ -105,16 +135,10 @@ impl Program {
     pub fn compile_entry(text: &str, entry: &str) -> Result<Self, Fault> {
         let whole = if entry.is_empty() { text.to_owned() } else { format!("{text}\n{entry}") };
         let read = rules::read(&whole)?;
-        let arena = jaq_core::load::Arena::default();
-        let loader = jaq_core::load::Loader::new(prelude::definitions());
-        let file = jaq_core::load::File { code: &*whole, path: () };
-        let modules = loader.load(&arena, file).map_err(|errors| faults::of_loading(&whole, &errors))?;
-        let filter = Compiler::default()
-            .with_funs(prelude::functions())
-            .with_global_vars(VARIABLES)
-            .compile(modules)
-            .map_err(|errors| faults::of_compiling(&whole, &errors))?;
-        Ok(Self { filter, sentences: read.sentences })
+        let taken = members::take(&whole);
+        // What is wrong is said of the text as it was written.
+        let filter = compiled(&taken.text).or_else(|_| compiled(&whole))?;
+        Ok(Self { filter, paths: taken.paths, sentences: read.sentences })
     }
 
     /// Whether the first value is neither `null` nor `false`. No value at all is no.
@@ -152,7 +176,8 @@ impl Program {
     }
 
     fn run<'a>(&'a self, input: &Input) -> impl Iterator<Item = jaq_core::ValR<Val>> + 'a {
-        let context = Ctx::<Data>::new(&self.filter.lut, input.variables());
+        let tables = Tables { lut: &self.filter.lut, paths: &self.paths };
+        let context = Ctx::<Data>::new(tables, input.variables());
         self.filter.id.run((context, input.event.clone())).map(unwrap_valr)
     }
 
@@ -170,6 +195,19 @@ impl Program {
         };
         RunError { rejection, in_full }
     }
+}
+
+fn compiled(text: &str) -> Result<Filter<Data>, Fault> {
+    let arena = Arena::default();
+    let file = File { code: text, path: () };
+    let modules = Loader::new(prelude::definitions())
+        .load(&arena, file)
+        .map_err(|errors| faults::of_loading(text, &errors))?;
+    Compiler::default()
+        .with_funs(prelude::functions())
+        .with_global_vars(VARIABLES)
+        .compile(modules)
+        .map_err(|errors| faults::of_compiling(text, &errors))
 }
 
 /// More paths than any event has places that need redacting.

@@ -11,15 +11,16 @@ use jaq_core::{
 };
 use jaq_json::{Error, Val};
 
-use super::{Data, value};
+use super::{Data, members, value};
 use crate::map::time;
 
 /// What `utc` says of what is no time.
 pub(super) const NO_TIME: &str = "the event's time is no time: neither RFC 3339 nor a number of seconds, \
                                   milliseconds, microseconds, nanoseconds or FILETIME between 1990 and 2100";
 
-pub(super) fn functions() -> [Filter<RunPtr<Data>>; 4] {
+pub(super) fn functions() -> [Filter<RunPtr<Data>>; 5] {
     [
+        (members::MEMBER, v(1), members::member),
         ("utc", v(0), |cv| bome(utc(&cv.1))),
         ("ip", v(0), |cv| bome(Ok(address(cv.1)))),
         ("text", v(0), |cv| bome(Ok(said(cv.1)))),

@@ -17,6 +17,7 @@ use jaq_core::{
 
 use super::{
     faults::Fault,
+    members::MEMBER,
     terms::{parsed, visit},
 };
 
@@ -115,6 +116,9 @@ fn ends(text: &str, def: &Def<&str>) -> Result<(), Fault> {
 }
 
 fn call(text: &str, name: &str, arguments: &[Term<&str>], read: &mut Read) -> Result<(), Fault> {
+    if name == MEMBER {
+        return Err(Fault::at(text, name, "this word is not for programs"));
+    }
     if UNBOUNDED.contains(&(name, arguments.len())) {
         let what = format!("{name} is not available: it could go on for as long as an event says");
         return Err(Fault::at(text, name, what));

@@ -1,7 +1,7 @@
 use super::*;
 
 fn input(json: &str) -> Input {
-    Input::new(json, &About::default(), "f")
+    Input::new(&json.into(), &About::default(), "f")
 }
 
 fn run(text: &str, json: &str) -> String {
@@ -150,4 +150,67 @@ fn the_keys_of_objects_are_found_with_their_lines() {
         lines,
         [("version".into(), 2), ("userIdentity".into(), 3), ("userIdentity.type".to_owned(), 4)]
     );
+}
+
+#[test]
+fn members_looked_up_at_once_are_those_that_the_path_says() {
+    let event = r#"{"a":{"b":{"c":1,"d":[{"e":2}]},"n":null,"s":"text"},"x y":3,"if":4}"#;
+    for (text, paths) in [
+        ("{v: .a.b.c}", 1),
+        ("{v: .a.b.c, w: .a.b.c, x: .a.n.m}", 2),
+        ("[.a.b.c, .nosuch.at.all]", 2),
+        ("(.a.b | .c) == 1", 2),
+        ("if.a.b.c then .a.n else .a.s end", 3),
+        (".a.b.c // .a.s", 2),
+        ("\"\\(.a.s)!\"", 1),
+        (".a as $x | $x.b.c + .a.b.c", 2),
+        ("{v: .a.s.t}", 1),
+        ("try (.a.s.t) catch \"no\"", 1),
+        ("{v: .a.s.t?}", 0),
+        ("{v: .a.b.d[0].e}", 0),
+        (".a.b.d[.a.b.c - 1].e", 1),
+        ("{v: .\"x y\"}", 0),
+        ("{v: .[\"a\"].b.c}", 0),
+        (".a.b.c = 5", 0),
+        (".a.b.c |= . + 1", 0),
+        (".a.b.c += .a.b.c", 1),
+        ("del(.a.b.c)", 0),
+        ("[path(.a.b.c)]", 0),
+        ("[paths(.a?)]", 0),
+        ("def f: .a.b; [path(f)], f.c", 0),
+        ("def f: {v: .a.b.c}; f", 1),
+        ("reduce .a.b.d[] as $e (.a.b.c; . + $e.e)", 1),
+        ("[.a.b.d[] | .e]", 1),
+        ("{a: .a.s, if: .if}", 2),
+        ("pick(.a.s)", 0),
+        ("to_entries | map({k: .key})", 1),
+    ] {
+        let taken = members::take(text);
+        assert_eq!(taken.paths.len(), paths, "{text}: {}", taken.text);
+        let all = |filter: Filter<Data>, paths: &[Vec<Val>]| -> Vec<String> {
+            let input = input(event);
+            let tables = Tables { lut: &filter.lut, paths };
+            let run = filter.id.run((Ctx::<Data>::new(tables, input.variables()), input.event.clone()));
+            run.map(|value| {
+                unwrap_valr(value).map_or_else(|error| error.to_string(), |value| value.to_string())
+            })
+            .collect()
+        };
+        let as_written = all(compiled(text).unwrap(), &[]);
+        assert_eq!(all(compiled(&taken.text).unwrap(), &taken.paths), as_written, "{text}: {}", taken.text);
+    }
+    assert!(fault("tributary_member(0)").contains("not for programs"));
+}
+
+#[test]
+fn an_event_is_read_as_the_interpreter_reads_it() {
+    for json in [
+        r#" { "a" : [ 1 , -0.50 , 1e5, 12345678901234567890123 , { } , [ ] ] , "b\u0041\n" : "\ud83d\ude00 é" , "c":null} "#,
+        "true",
+        "\"x\"",
+        "[[[]],{\"a\":{\"b\":false}}]",
+    ] {
+        let theirs = jaq_json::read::parse_single(json.as_bytes()).unwrap();
+        assert_eq!(value::of_json(&json.into()).to_string(), theirs.to_string());
+    }
 }

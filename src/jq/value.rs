@@ -3,15 +3,65 @@
 use std::fmt::Write;
 
 use bytestring::ByteString;
+use jaq_core::ValT as _;
 use jaq_json::{Map, Num, Val};
 
 use super::Step;
 use crate::{
     decode::{DEPTH_MAX, canonical_hash},
     event::ContentHash,
-    json,
+    json::{self, Cursor, Quoted},
     receive::About,
 };
+
+/// The value of well-formed JSON text. Texts without escapes share its memory.
+pub(super) fn of_json(text: &ByteString) -> Val {
+    parsed(text, &mut Cursor::new(text), 0)
+}
+
+fn parsed(text: &ByteString, cursor: &mut Cursor<'_>, depth: usize) -> Val {
+    match cursor.peek() {
+        // Deeper than any event that passed decode.
+        _ if depth > DEPTH_MAX => {
+            cursor.value();
+            Val::Null
+        }
+        b'{' => {
+            cursor.eat(b'{');
+            let mut members = Map::default();
+            while cursor.peek() == b'"' {
+                let key = said(text, cursor.string());
+                cursor.eat(b':');
+                members.insert(key, parsed(text, cursor, depth + 1));
+                cursor.eat(b',');
+            }
+            cursor.eat(b'}');
+            Val::obj(members)
+        }
+        b'[' => {
+            cursor.eat(b'[');
+            let mut elements = Vec::new();
+            while !matches!(cursor.peek(), b']' | 0) {
+                elements.push(parsed(text, cursor, depth + 1));
+                cursor.eat(b',');
+            }
+            cursor.eat(b']');
+            elements.into_iter().collect()
+        }
+        b'"' => said(text, cursor.string()),
+        _ => match cursor.scalar() {
+            "null" => Val::Null,
+            "true" => Val::Bool(true),
+            "false" => Val::Bool(false),
+            digits => Val::from_num(digits).unwrap_or_default(),
+        },
+    }
+}
+
+fn said(text: &ByteString, quoted: Quoted<'_>) -> Val {
+    // Half a surrogate pair does not pass decode.
+    Val::utf8_str(json::own(text, quoted).unwrap_or_default().into_bytes())
+}
 
 /// The value's JSON text. What is no JSON (`nan`, infinity, nesting that no reader follows) becomes `null`; a key that
 /// is no string is written as one.
