@@ -16,7 +16,7 @@
 //! | GitHub, Azure Event Hub, Netskope: `failed` entries are logged or counted, and gone | `partners::failed_entries_of_a_200_are_sent_again`, `partners::an_entry_that_is_refused_for_good_is_a_letter_and_not_a_log_line` |
 //! | GitHub, Azure blob: an exception stores or repeats what was sent already | `partners::a_call_that_fails_as_a_whole_doubles_nothing` |
 //! | GitHub: an event that cannot be transformed spoils its batch | `partners::an_event_that_cannot_be_mapped_does_not_spoil_its_neighbours` |
-//! | GitHub: files from 1 MiB on are skipped | `partners::a_message_as_large_as_a_queue_allows_is_published_whole`, `backfill::` |
+//! | GitHub: files from 1 MiB on are skipped | `partners::a_file_of_more_than_one_mib_is_published_whole` |
 //! | Okta: one bad event repeats its batch of ten; GCP: what cannot be transformed comes for ever | `partners::a_bad_message_makes_no_other_come_again` |
 //! | GCP: a wrong dead-letter address | `process::cure::bad_events_wait_for_a_dead_letter_queue` |
 //! | EKS: only the last of each 100 is sent | `partners::of_250_events_in_one_message_all_arrive` |
@@ -24,9 +24,10 @@
 //! | Netskope: events without `_id` are skipped | `partners::an_event_without_an_id_is_a_letter_and_not_skipped`, `mapping::an_event_without_an_id_can_be_told_by_its_content` |
 //! | Okta, Azure, EKS: a new id for each attempt | `mapping::every_attempt_gives_the_same_id` |
 //! | what is invented or fails in a mapping | `mapping::` |
-//! | batches by count, or by anything but bytes on the wire | `limits_hold::` |
+//! | GitHub, Netskope: calls by count, or by anything but bytes on the wire | `partners::a_message_as_large_as_a_queue_allows_is_published_whole` |
 
 mod falcon;
 mod mapping;
+mod page;
 mod partners;
 mod way;

@@ -71,7 +71,7 @@ async fn a_throttled_call_is_repeated() {
     let way = Way::begin(throttling, &[]).await;
     let events = [1, 2, 3].map(login);
     way.send(&one_by_one(&events)).await;
-    way.until_put("ThrottlingException", 2).await;
+    way.until_put("ThrottlingException", 1).await;
     assert_eq!(way.status().stored, 0);
     way.misbehave(Faults::default());
     way.until_settled().await;

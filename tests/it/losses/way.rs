@@ -10,7 +10,10 @@ use tributary::local::{Faults, LakeStatus};
 use crate::{
     checks::scalars,
     process::{Endpoints, Scrape, Worker, send},
-    support::queues::{Kind, QueueServer},
+    support::{
+        program,
+        queues::{Kind, QueueServer},
+    },
 };
 
 pub(super) struct Way {
@@ -86,6 +89,14 @@ impl Way {
         send(&self.queues.client(), &self.queue_url, bodies).await;
     }
 
+    /// Sends what is in a file, a few events in each message.
+    pub(super) async fn enqueue(&self, file: &str) {
+        let more: Vec<_> = self.more.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let arguments = ["enqueue", file, "--queue-url", &self.queue_url, "--events-per-message", "7"];
+        let ran = program::run(&arguments, &more).await;
+        assert_eq!(ran.code, 0, "{}", ran.err);
+    }
+
     /// Sends, and waits until everything is settled.
     pub(super) async fn carry(&self, bodies: &[String]) {
         self.send(bodies).await;
@@ -134,7 +145,7 @@ impl Way {
         for event in events {
             let said: Vec<_> = values(event).into_iter().filter(|value| says_something(value)).collect();
             let holding = rows.iter().filter(|row| said.iter().all(|value| row.contains(value))).count();
-            assert_eq!(holding, 1, "rows that hold {event}");
+            assert_eq!(holding, 1, "rows that hold {:.300}", event.to_string());
         }
         assert_eq!(rows.len(), events.len(), "nobody sent these");
         assert_eq!(self.status().stored, events.len() as u64);
