@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use tributary::{
     checksum::checksum,
@@ -163,5 +163,19 @@ fn leaves(value: &Value, key: &str, found: &mut impl FnMut(String)) {
             };
             found(format!("{key}={leaf}"));
         }
+    }
+}
+
+/// The keys and the scalars of a value, as JSON text.
+pub(crate) fn scalars(value: &Value, keys: &mut Vec<String>, values: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                keys.push(json!(key).to_string());
+                scalars(value, keys, values);
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|value| scalars(value, keys, values)),
+        scalar => values.push(scalar.to_string()),
     }
 }

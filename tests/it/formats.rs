@@ -17,7 +17,7 @@ use tributary::{
     receive::About,
 };
 
-use crate::checks::{breaches, ready_as};
+use crate::checks::{breaches, ready_as, scalars};
 
 mod changed;
 mod docs;
@@ -134,20 +134,6 @@ fn no_value_is_lost() {
         for value in values.iter().filter(|value| !matches!(value.as_str(), "null" | "\"\"")) {
             assert!(kept.contains(value), "{folder}/{name} lost {value}");
         }
-    }
-}
-
-/// The keys and the scalars of a value, as JSON text.
-fn scalars(value: &Value, keys: &mut Vec<String>, values: &mut Vec<String>) {
-    match value {
-        Value::Object(members) => {
-            for (key, value) in members {
-                keys.push(json!(key).to_string());
-                scalars(value, keys, values);
-            }
-        }
-        Value::Array(elements) => elements.iter().for_each(|value| scalars(value, keys, values)),
-        scalar => values.push(scalar.to_string()),
     }
 }
 

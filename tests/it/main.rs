@@ -12,6 +12,7 @@ mod formats;
 mod limits_hold;
 mod local_lake;
 mod local_queue;
+mod losses;
 mod mapping;
 mod objects;
 mod process;

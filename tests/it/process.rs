@@ -23,6 +23,7 @@ mod scrape;
 mod whole_way;
 mod worker;
 
-pub(crate) use endpoints::Endpoints;
+pub(crate) use endpoints::{Endpoints, send};
 pub(crate) use records::{events, messages};
+pub(crate) use scrape::Scrape;
 pub(crate) use worker::Worker;

@@ -29,7 +29,7 @@ def actor:
     );
 
 # A code that says that all went well is none.
-def failure: said(.errorCode, .error_code | strings | select(test("^(0+|ok|none|success.*)$"; "i") | not));
+def failure: said(.errorCode, .error_code | strings | select(test("^(0+|ok|none|succe(ss|ed).*)$"; "i") | not));
 
 def event: {
     version: "1",
