@@ -5,13 +5,15 @@
 //! answers the same in one step. Where a path itself is asked for (`path(…)`, `del(…)`, the left side of `|=`) nothing
 //! is changed; where it cannot be told, neither.
 
+use std::fmt::Write;
+
 use jaq_core::{
     load::{
         lex::StrPart,
         parse::{BinaryOp, Term},
     },
     native::bome,
-    path::{Opt, Part},
+    path::{Opt, Part, Path},
 };
 use jaq_json::{Error, Val};
 
@@ -42,8 +44,8 @@ pub(super) fn take(text: &str) -> Taken {
             paths.len() - 1
         });
         taken.push_str(text.get(done..span.start).unwrap_or_default());
-        // The space keeps apart what the dot kept apart.
-        taken.push_str(&format!(" {MEMBER}({number})"));
+        // The space keeps apart what the dot kept apart. Writing to a string cannot fail.
+        write!(taken, " {MEMBER}({number})").ok();
         done = span.end;
     }
     taken.push_str(text.get(done..).unwrap_or_default());
@@ -87,19 +89,7 @@ fn span(text: &str, keys: &[&str]) -> Option<std::ops::Range<usize>> {
 /// Hands over the keys of each path of which only the value is asked for.
 fn find<'a>(term: &Term<&'a str>, is_value: bool, see: &mut dyn FnMut(&[&'a str])) {
     match term {
-        Term::Path(of, path) => {
-            let keys: Option<Vec<&str>> = path.0.iter().map(|(part, opt)| key(part, *opt)).collect();
-            if let (Some(keys), true, Term::Id) = (keys, is_value, &**of) {
-                return see(&keys);
-            }
-            find(of, is_value, see);
-            for (part, _) in &path.0 {
-                match part {
-                    Part::Index(index) => find(index, true, see),
-                    Part::Range(from, to) => from.iter().chain(to).for_each(|term| find(term, true, see)),
-                }
-            }
-        }
+        Term::Path(of, path) => find_path(of, path, is_value, see),
         Term::Obj(members) => members.iter().for_each(|(key, value)| {
             find(key, true, see);
             if let Some(value) = value {
@@ -120,7 +110,9 @@ fn find<'a>(term: &Term<&'a str>, is_value: bool, see: &mut dyn FnMut(&[&'a str]
         Term::Label(_, inner) => find(inner, is_value, see),
         Term::Fold(_, over, _, parts) => {
             find(over, true, see);
-            parts.iter().for_each(|part| find(part, is_value, see));
+            for part in parts {
+                find(part, is_value, see);
+            }
         }
         Term::TryCatch(tried, caught) => {
             find(tried, is_value, see);
@@ -139,11 +131,32 @@ fn find<'a>(term: &Term<&'a str>, is_value: bool, see: &mut dyn FnMut(&[&'a str]
         }
         // Who calls a definition, and what for, is not followed.
         Term::Def(defs, rest) => {
-            defs.iter().for_each(|def| find(&def.body, false, see));
+            for def in defs {
+                find(&def.body, false, see);
+            }
             find(rest, is_value, see);
         }
         Term::Call(_, arguments) => arguments.iter().for_each(|argument| find(argument, false, see)),
         Term::Id | Term::Recurse | Term::Num(_) | Term::Arr(None) | Term::Break(_) | Term::Var(_) => {}
+    }
+}
+
+fn find_path<'a>(
+    of: &Term<&'a str>,
+    path: &Path<Term<&'a str>>,
+    is_value: bool,
+    see: &mut dyn FnMut(&[&'a str]),
+) {
+    let keys: Option<Vec<&str>> = path.0.iter().map(|(part, opt)| key(part, *opt)).collect();
+    if let (Some(keys), true, Term::Id) = (keys, is_value, of) {
+        return see(&keys);
+    }
+    find(of, is_value, see);
+    for (part, _) in &path.0 {
+        match part {
+            Part::Index(index) => find(index, true, see),
+            Part::Range(from, to) => from.iter().chain(to).for_each(|term| find(term, true, see)),
+        }
     }
 }
 
