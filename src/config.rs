@@ -9,6 +9,8 @@ use crate::{
     dedupe::OnConflict,
     formats::{Format, Formats},
     receive::objects::Buckets,
+    redact::Redaction,
+    route::{Route, Unmatched},
 };
 
 mod bounds;
@@ -45,6 +47,8 @@ pub struct Config {
     pub dead_letter: DeadLetterConfig,
     /// At least one; names are distinct.
     pub destinations: Vec<DestinationConfig>,
+    /// What becomes of events that none of them wants.
+    pub unmatched: Unmatched,
     pub dedupe: DedupeConfig,
     pub ledger: LedgerConfig,
     pub publish_log: Option<PublishLogConfig>,
@@ -82,6 +86,8 @@ pub struct SourceConfig {
     pub visibility: Duration,
     /// `None`: told by content.
     pub format: Option<Format>,
+    /// The message attribute that names the format, if there is one.
+    pub format_attribute: Option<String>,
 }
 
 /// The objects that messages lead to.
@@ -117,6 +123,10 @@ pub struct DestinationConfig {
     pub request_timeout: Duration,
     /// What becomes of optional fields that break the schema.
     pub oversize: Oversize,
+    /// Which events go there.
+    pub route: Route,
+    /// What of them must not.
+    pub redaction: Redaction,
 }
 
 /// All but the external id, of which only the presence is told.
@@ -130,6 +140,8 @@ impl fmt::Debug for DestinationConfig {
             .field("concurrency_max", &self.concurrency_max)
             .field("request_timeout", &self.request_timeout)
             .field("oversize", &self.oversize)
+            .field("route", &self.route)
+            .field("redaction", &self.redaction)
             .finish()
     }
 }

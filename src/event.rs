@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytestring::ByteString;
 
-use crate::{formats::Format, limits::LONG_TEXT_CHARS_MAX};
+use crate::{formats::Format, json, limits::LONG_TEXT_CHARS_MAX};
 
 mod form;
 
@@ -130,6 +130,17 @@ pub struct IdentifiedEvent {
     /// By which two events of one id are told apart: over the whole event, or over what identifies it, where the id is
     /// the hash of that.
     pub content_hash: ContentHash,
+}
+
+impl IdentifiedEvent {
+    /// The same event with another text, of which something was taken out. Its id and its content hash stay those of
+    /// what was received.
+    pub(crate) fn with_text(&self, json: String) -> Self {
+        let json = ByteString::from(json);
+        let members = json::members(&json).unwrap_or_default();
+        let raw = RawEvent { json, members, content_hash: self.raw.content_hash };
+        Self { raw, format: self.format.clone(), id: self.id.clone(), content_hash: self.content_hash }
+    }
 }
 
 /// CloudTrail Lake's event schema for integrations, not yet serialised.

@@ -19,6 +19,8 @@ use crate::{
     json,
     map::map,
     receive::About,
+    redact::Redaction,
+    route::{Asked, Route, Way},
     validate::validate,
 };
 
@@ -102,6 +104,10 @@ pub struct Circumstances<'a> {
     pub fixed: Option<&'a Format>,
     /// What came beside the body.
     pub about: &'a About,
+    /// Which events the destination wants.
+    pub route: &'a Route,
+    /// What of them must not get there.
+    pub redaction: &'a Redaction,
 }
 
 /// How the event would end.
@@ -116,6 +122,8 @@ pub enum Verdict {
     ReadObject,
     /// It is no event, or a rule drops it: it would be acked and counted as filtered.
     Filter,
+    /// The destination does not want it; another may.
+    NotWanted,
 }
 
 impl Verdict {
@@ -125,6 +133,7 @@ impl Verdict {
             Self::DeadLetter => "dead-lettered",
             Self::ReadObject => "read from S3",
             Self::Filter => "acked, and counted as filtered",
+            Self::NotWanted => "sent to other destinations alone",
         }
     }
 }
@@ -158,7 +167,7 @@ pub fn explain(body: Bytes, circumstances: &Circumstances<'_>) -> Vec<Explanatio
             Found::Notice(notice) => return explanation.ends(Verdict::Filter, notice.sentence()),
         };
         match followed {
-            Ok(ready) => explanation.entry = Some(Entry::new(&ready)),
+            Ok(ready) => explanation.entry = ready.as_ref().map(Entry::new),
             Err(rejection) => {
                 explanation.verdict = Verdict::DeadLetter;
                 explanation.rejection = Some(rejection.into());
@@ -192,12 +201,26 @@ impl Explanation {
     }
 
     /// The stages in their order, noting on the way what each makes known.
-    fn follow(&mut self, raw: RawEvent, by: &Circumstances<'_>) -> Result<ReadyEvent, Rejection> {
+    fn follow(&mut self, raw: RawEvent, by: &Circumstances<'_>) -> Result<Option<ReadyEvent>, Rejection> {
         self.content_hash = Some(raw.content_hash.to_string());
         let identified = identify(raw, by.about, by.formats, by.fixed)?;
         self.format = Some(identified.format.name().to_owned());
         self.declared_id = Some(identified.id.declared().to_owned());
         self.wire_id = Some(identified.id.wire().to_owned());
+        match by.route.way(&Asked::new(&identified, by.about)) {
+            Way::Here => {}
+            Way::Unknown(rejection) => return Err(rejection),
+            Way::Dropped(_) => {
+                self.verdict = Verdict::Filter;
+                return Ok(None);
+            }
+            Way::Elsewhere => {
+                self.verdict = Verdict::NotWanted;
+                return Ok(None);
+            }
+        }
+        let (identified, redacted) =
+            by.redaction.apply(&identified, by.about)?.unwrap_or_else(|| (identified.clone(), Vec::new()));
         let mapped = map(&identified, by.about, by.recipient_account);
         if let Format::Mapped(mapping) = &identified.format {
             self.mapping_said = mapping.said_of(&identified.raw, by.about);
@@ -211,10 +234,10 @@ impl Explanation {
             });
         }
         let mapped = mapped?;
-        self.rules.clone_from(&mapped.notes);
+        self.rules = [&redacted[..], &mapped.notes].concat();
         let valid = validate(mapped, by.oversize)?;
-        valid.notes().clone_into(&mut self.rules);
-        Ok(checksum(valid))
+        self.rules = [&redacted, valid.notes()].concat();
+        Ok(Some(checksum(valid)))
     }
 }
 

@@ -81,8 +81,14 @@ reasons! {
     NoId = "no_id" at Identify,
     /// The declared id cannot be kept: longer than any id may be.
     IdTooLong = "id_too_long" at Identify,
+    /// No destination wants the event.
+    NoRoute = "no_route" at Identify,
+    /// A condition of a route or of a filter has no answer for the event.
+    RouteFailed = "route_failed" at Identify,
     /// The same id came before with other content: possibly tampering.
     IdConflict = "id_conflict" at Dedupe,
+    /// It cannot be told what of the event must not reach the lake.
+    RedactFailed = "redact_failed" at Map,
     /// A required field is absent or empty.
     MissingField = "missing_field" at Map,
     /// A field has a type that the schema does not allow.

@@ -162,9 +162,16 @@ impl Program {
     /// # Errors
     /// The program has no answer for this event.
     pub fn paths(&self, input: &Input) -> Result<Vec<Vec<Step>>, RunError> {
-        let steps = |value: jaq_core::ValR<Val>| value.map(|value| value::steps(&value));
-        let paths: Result<Vec<_>, _> = self.run(input).take(PATHS_MAX).map(steps).collect();
-        Ok(paths.map_err(|error| self.explained(error))?.into_iter().flatten().collect())
+        let mut paths = Vec::new();
+        for value in self.run(input) {
+            let value = value.map_err(|error| self.explained(error))?;
+            let Some(path) = value::steps(&value) else { return Err(no_paths(NO_PATH)) };
+            if paths.len() >= PATHS_MAX {
+                return Err(no_paths(MANY_PATHS));
+            }
+            paths.push(path);
+        }
+        Ok(paths)
     }
 
     /// The first value.
@@ -212,6 +219,15 @@ fn compiled(text: &str) -> Result<Filter<Data>, Fault> {
 
 /// More paths than any event has places that need redacting.
 const PATHS_MAX: usize = 10_000;
+
+/// To leave one out would leave its value in.
+const NO_PATH: &str =
+    "a path with a slice or with a place counted from the end; write single places from the start";
+const MANY_PATHS: &str = "more than 10000 paths";
+
+fn no_paths(sentence: &'static str) -> RunError {
+    RunError { rejection: Rejection::new(Reason::MappingFailed, sentence), in_full: sentence.to_owned() }
+}
 
 /// The interpreter's own errors show values.
 const TYPES: &str = "an expression does not fit the types of this event; `tributary explain` says which";

@@ -21,6 +21,8 @@ pub mod route;
 
 pub mod dedupe;
 
+pub mod redact;
+
 pub mod map;
 
 pub mod validate;

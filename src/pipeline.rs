@@ -2,6 +2,8 @@
 //!
 //! In: the adapters and the numbers of one worker. Out: every message that the source gave, settled.
 
+mod routed;
+
 use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -25,19 +27,22 @@ use crate::{
     identify::identify,
     map::map,
     metrics::Metrics,
-    publish::{Destination, Lane, LaneSettings},
+    publish::{Destination, Entrance, Lane, LaneSettings},
     publish_log::{PublishLog, ToLog},
     receive::{
         About, Delivery, Message, Origin, Source,
         intake::{Intake, Process, Received},
         objects::{self, Buckets, Job, OBJECT_BYTES, ObjectStore, Objects, Part, Wanted},
     },
+    redact::Redaction,
     room::Room,
-    route::Filtered,
-    settle::{MessageReceipt, Proof, Settler, ToSettler},
+    route::{Filtered, Route, Unmatched},
+    settle::{MessageReceipt, Settler, ToSettler},
     tasks::joined,
     validate::validate,
 };
+
+use routed::Shares;
 
 /// Stands for the destination where an event was rejected before one was known.
 pub const NO_DESTINATION: &str = "none";
@@ -55,6 +60,10 @@ pub struct LaneParts {
     pub account: String,
     /// What becomes of optional fields that break the schema.
     pub oversize: Oversize,
+    /// Which events go there.
+    pub route: Route,
+    /// What of them must not.
+    pub redaction: Redaction,
 }
 
 /// Where the objects are that messages name, and which of them are read.
@@ -81,6 +90,10 @@ pub struct Pipeline {
     pub formats: Arc<Formats>,
     /// The format of all events, or told by content.
     pub format: Option<Format>,
+    /// The message attribute that names the format, if there is one. It overrules `format`.
+    pub format_attribute: Option<String>,
+    /// What becomes of events that no destination wants.
+    pub unmatched: Unmatched,
     /// How long a claim holds.
     pub lease: Duration,
     /// What becomes of an event whose id was published with other content.
@@ -131,6 +144,8 @@ impl Pipeline {
             to_dead_letters,
             formats: self.formats.clone(),
             format: self.format.clone(),
+            format_attribute: self.format_attribute.take(),
+            unmatched: self.unmatched,
             buckets: self.objects.as_ref().map(|objects| objects.buckets.clone()).unwrap_or_default(),
             metrics: self.metrics.clone(),
         });
@@ -171,14 +186,20 @@ impl Pipeline {
         to_dead_letters: &mpsc::UnboundedSender<Delivery<Rejection>>,
         shutdown: &Shutdown,
     ) -> Vec<ToLane> {
+        let parts = std::mem::take(&mut self.lanes);
+        let names = parts.iter().map(|lane| &*lane.settings.name);
+        let entrances = Entrance::for_lanes(names, &self.gate, self.max_in_flight_bytes);
         let mut to_lanes = Vec::new();
-        for LaneParts { settings, destination, account, oversize } in std::mem::take(&mut self.lanes) {
+        for (parts, entrance) in parts.into_iter().zip(entrances) {
+            let LaneParts { settings, destination, account, oversize, route, redaction } = parts;
             let (sender, ready) = mpsc::unbounded_channel();
             let metrics = self.metrics.lane(&settings.name);
             let flow = self.metrics.flow(&settings.name, metrics.end_to_end_seconds.clone());
-            to_lanes.push(ToLane { flow, sender, account, oversize });
-            let (rejected, gate, stop) = (to_dead_letters.clone(), self.gate.clone(), shutdown.stop.clone());
-            let lane = Lane::new(settings, destination, rejected, gate, stop, metrics);
+            let to_lane =
+                ToLane { flow, sender, entrance: entrance.clone(), account, oversize, route, redaction };
+            to_lanes.push(to_lane);
+            let (rejected, stop) = (to_dead_letters.clone(), shutdown.stop.clone());
+            let lane = Lane::new(settings, destination, entrance, rejected, stop, metrics);
             loops.spawn(Arc::new(lane).run(ready, shutdown.give_up.clone()));
         }
         to_lanes
@@ -243,8 +264,11 @@ type ToClaims = mpsc::UnboundedSender<Delivery<Candidate>>;
 struct ToLane {
     flow: Arc<Flow>,
     sender: mpsc::UnboundedSender<Delivery<ReadyEvent>>,
+    entrance: Arc<Entrance>,
     account: String,
     oversize: Oversize,
+    route: Route,
+    redaction: Redaction,
 }
 
 /// Stages 2 to 7.
@@ -256,6 +280,8 @@ struct Stages {
     to_dead_letters: mpsc::UnboundedSender<Delivery<Rejection>>,
     formats: Arc<Formats>,
     format: Option<Format>,
+    format_attribute: Option<String>,
+    unmatched: Unmatched,
     /// Whose objects are read.
     buckets: Buckets,
     metrics: Arc<Metrics>,
@@ -341,31 +367,21 @@ impl Stages {
         receipt: &mut MessageReceipt,
         candidates: &mut Vec<Delivery<Candidate>>,
     ) {
+        let mut shares = Shares { receipt, origin: &origin, room, candidates };
         if let Found::Notice(notice) = found {
             self.metrics.process.notice(notice);
-            receipt.share_with_room(&self.rejected_early, room).ack(Proof::Filtered(Filtered::notice()));
+            shares.filter(&self.rejected_early, Filtered::notice());
             return;
         }
-        let mut candidate = |event, flow: &Arc<Flow>| {
-            let event = Candidate::new(event, &origin);
-            let receipt = receipt.share_with_room(flow, room.clone());
-            candidates.push(Delivery { event, origin: origin.clone(), receipt });
-        };
         match found.into_event().and_then(|raw| self.identify(raw, &origin.about)) {
-            Ok(event) => {
-                if let Some((last, others)) = self.lanes.split_last() {
-                    for lane in others {
-                        candidate(Ok(event.clone()), &lane.flow);
-                    }
-                    candidate(Ok(event), &last.flow);
-                }
-            }
-            Err(rejection) => candidate(Err(rejection), &self.rejected_early),
+            Ok(event) => self.route(event, &mut shares),
+            Err(rejection) => shares.candidate(Err(rejection), &self.rejected_early),
         }
     }
 
     fn identify(&self, raw: RawEvent, about: &About) -> Result<IdentifiedEvent, Rejection> {
-        identify(raw, about, &self.formats, self.format.as_ref())
+        let named = self.format_named_by(about)?;
+        identify(raw, about, &self.formats, named.as_ref().or(self.format.as_ref()))
     }
 
     /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
@@ -378,7 +394,11 @@ impl Stages {
             };
             match ready(&delivery.event, &delivery.origin.about, lane) {
                 // A lane outlives the stages before it; if it does not, dropping returns the delivery.
-                Ok(event) => drop(lane.sender.send(delivery.map(|_| event))),
+                Ok(event) => {
+                    if let Some(delivery) = lane.entrance.admit(delivery.map(|_| event)) {
+                        drop(lane.sender.send(delivery));
+                    }
+                }
                 Err(rejection) => self.reject(delivery.map(|_| rejection)),
             }
         }
@@ -402,6 +422,8 @@ impl Stages {
 
 /// Stages 5 to 7 for one event.
 fn ready(event: &IdentifiedEvent, about: &About, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
+    let redacted = lane.redaction.apply(event, about)?;
+    let event = redacted.as_ref().map_or(event, |(redacted, _)| redacted);
     map(event, about, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
 }
 

@@ -5,9 +5,12 @@
 
 mod attempts;
 pub mod cloudtrail_lake;
+mod entrance;
 mod lane;
 mod pace;
 
+pub use entrance::Entrance;
+pub(crate) use entrance::Stay;
 pub use lane::{Lane, LaneSettings};
 
 use std::{sync::Arc, time::SystemTime};

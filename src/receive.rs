@@ -61,6 +61,9 @@ pub struct About {
     pub attributes: BTreeMap<String, String>,
     /// The S3 object that the event was read from, as `s3://bucket/key`.
     pub object: Option<Arc<str>>,
+    /// Of a letter that was sent again: the destination that it was on its way to. It goes nowhere else, because the
+    /// other destinations of its event had their own deliveries.
+    pub redriven_to: Option<Arc<str>>,
 }
 
 /// What a source hands over: plain values, no behaviour.

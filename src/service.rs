@@ -75,6 +75,8 @@ impl Service {
             lanes: config.destinations.iter().map(|destination| lane(config, destination, aws)).collect(),
             formats: config.formats.clone(),
             format: config.source.format.clone(),
+            format_attribute: config.source.format_attribute.clone(),
+            unmatched: config.unmatched,
             lease: config.dedupe.lease,
             on_conflict: config.dedupe.on_conflict,
             max_in_flight_bytes: config.flow.max_in_flight_bytes,
@@ -155,5 +157,7 @@ fn lane(config: &Config, destination: &DestinationConfig, aws: &Aws) -> LanePart
         destination: Arc::new(CloudTrailLake::new(aws, destination, &config.batch)),
         account: destination.channel_arn.account.clone(),
         oversize: destination.oversize,
+        route: destination.route.clone(),
+        redaction: destination.redaction.clone(),
     }
 }

@@ -166,6 +166,12 @@ pub struct ExplainArgs {
     /// What becomes of optional fields that break the schema
     #[arg(long, value_name = "POLICY", default_value = "move")]
     pub oversize: OversizeName,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened")]
+    pub configuration: ConfigFile,
+    /// A destination of the configuration: its route, redaction, account and policy hold, and the formats known there
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["account", "oversize", "folder"])]
+    pub destination: Option<String>,
     /// Print a JSON array with one object for each event
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -11,9 +12,13 @@ use bytes::Bytes;
 use crate::{
     cli::ExplainArgs,
     command::{CommandError, Exit, formats},
+    config::{Config, DestinationConfig, Oversize, process_environment},
     explain::{Circumstances, Verdict, explain as explain_body},
+    formats::Formats,
     output,
     receive::About,
+    redact::Redaction,
+    route::Route,
 };
 
 /// Far more than any message; guards against being pointed at the wrong file.
@@ -25,7 +30,11 @@ const BODY_BYTES_MAX: u64 = 64 << 20;
 /// The message cannot be read, or is larger than any message could be.
 pub fn explain(args: &ExplainArgs) -> Result<Exit, CommandError> {
     let body = body(&args.file)?;
-    let formats = formats::known(args.formats.folder.as_deref())?;
+    let destination = args.destination.as_deref().map(|name| destination(args, name)).transpose()?;
+    let (to, formats) = match destination {
+        Some((destination, formats)) => (destination, formats),
+        None => (To::any(args), formats::known(args.formats.folder.as_deref())?),
+    };
     let fixed = args.format.as_deref().map(|name| formats::named(&formats, name)).transpose()?;
     let about = About {
         group: args.group.as_deref().map(Into::into),
@@ -33,11 +42,13 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, CommandError> {
         ..About::default()
     };
     let circumstances = Circumstances {
-        recipient_account: &args.account,
-        oversize: args.oversize.into(),
+        recipient_account: &to.account,
+        oversize: to.oversize,
         formats: &formats,
         fixed: fixed.as_ref(),
         about: &about,
+        route: &to.route,
+        redaction: &to.redaction,
     };
     let explanations = explain_body(body, &circumstances);
     if args.json {
@@ -48,6 +59,33 @@ pub fn explain(args: &ExplainArgs) -> Result<Exit, CommandError> {
     }
     let is_rejected = explanations.iter().any(|explanation| explanation.verdict == Verdict::DeadLetter);
     Ok(if is_rejected { Exit::Incomplete } else { Exit::Done })
+}
+
+/// Where the event is to go.
+struct To {
+    account: String,
+    oversize: Oversize,
+    route: Route,
+    redaction: Redaction,
+}
+
+impl To {
+    fn any(args: &ExplainArgs) -> Self {
+        let (route, redaction) = (Route::default(), Redaction::default());
+        Self { account: args.account.clone(), oversize: args.oversize.into(), route, redaction }
+    }
+}
+
+/// As the configuration has it.
+fn destination(args: &ExplainArgs, name: &str) -> Result<(To, Arc<Formats>), CommandError> {
+    let (config, _warnings) = Config::load(args.configuration.config.as_deref(), process_environment())?;
+    let names: Vec<_> = config.destinations.iter().map(|destination| destination.name.clone()).collect();
+    let Some(found) = config.destinations.into_iter().find(|destination| destination.name == name) else {
+        let known = names.join(", ");
+        return Err(CommandError::Usage(format!("there is no destination {name}; there are {known}")));
+    };
+    let DestinationConfig { channel_arn, oversize, route, redaction, .. } = found;
+    Ok((To { account: channel_arn.account, oversize, route, redaction }, config.formats))
 }
 
 fn body(path: &Path) -> Result<Bytes, CommandError> {

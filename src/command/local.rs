@@ -49,6 +49,7 @@ fn options(args: LocalArgs) -> LocalOptions {
 fn faults(args: FaultArgs) -> Faults {
     Faults {
         seed: args.seed,
+        channel: None,
         down: args.down,
         refuse: args.refuse,
         throttle_per_second: args.throttle,

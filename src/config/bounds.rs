@@ -18,6 +18,9 @@ use crate::{
 /// <https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html>
 const FARGATE_STOP_MAX: Duration = Duration::from_mins(2);
 
+/// An outage of one destination that is noticed and cured.
+const OUTAGE: Duration = Duration::from_hours(24);
+
 /// Every broken relation between values that are each well-formed.
 pub(crate) fn problems_together(raw: &RawConfig) -> Vec<Finding> {
     let mut problems = Vec::new();
@@ -30,6 +33,7 @@ pub(crate) fn problems_together(raw: &RawConfig) -> Vec<Finding> {
     problems.extend(ledger(raw));
     problems.extend(unused_by_ledger(raw));
     problems.extend(valkey_nodes(raw));
+    problems.extend(hash_keys(raw));
     problems
 }
 
@@ -38,6 +42,7 @@ pub(crate) fn warnings(raw: &RawConfig) -> Vec<Finding> {
     let mut warnings = Vec::new();
     warnings.extend(drain(raw));
     warnings.extend(shared_quota(raw));
+    warnings.extend(short_window(raw));
     warnings.extend(objects(raw));
     warnings
 }
@@ -209,6 +214,51 @@ fn valkey_nodes(raw: &RawConfig) -> Option<Finding> {
             keys::LEDGER_URLS.path,
             format!("names {} servers, and ledger.kind is one server", urls.len()),
             "write ledger.kind = \"valkey-cluster\", or one URL",
+        )
+    })
+}
+
+/// A hash without a key could be undone by trying; a key without hashes is a redaction that was forgotten.
+fn hash_keys(raw: &RawConfig) -> Vec<Finding> {
+    let check = |name: &str| {
+        let path = |path: &str| named(path, name);
+        let (hash, key) = (path(keys::REDACT_HASH.path), path(keys::REDACT_KEY.path));
+        match (raw.written(&hash), raw.written(&key)) {
+            (Some(_), None) => Some(Finding::about(
+                raw,
+                &hash,
+                "needs redact_key: without a key anybody could find the values by trying",
+                format!(
+                    "set {}, for example to the answer of `openssl rand -hex 32`",
+                    environment_name(&key)
+                ),
+            )),
+            (None, Some(_)) => Some(Finding::about(
+                raw,
+                &key,
+                "is not used: this destination has no redact_hash",
+                "write the paths that are to be hashed as redact_hash, or remove this key",
+            )),
+            _ => None,
+        }
+    };
+    raw.destinations().filter_map(check).collect()
+}
+
+/// While one destination is paused, its messages come again for as long as that lasts, and bring the events of the
+/// others again too.
+fn short_window(raw: &RawConfig) -> Option<Finding> {
+    let window = raw.get(&keys::DEDUPE_WINDOW)?;
+    (raw.destinations().count() > 1 && window < OUTAGE).then(|| {
+        Finding::about(
+            raw,
+            keys::DEDUPE_WINDOW.path,
+            format!(
+                "{} is short for several destinations: where an event goes to two of them and one is paused for \
+                 longer, the other gets it again",
+                written(window)
+            ),
+            format!("raise it to the longest outage that is to leave no duplicates, such as {}", written(OUTAGE)),
         )
     })
 }

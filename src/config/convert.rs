@@ -10,7 +10,11 @@ use crate::config::{
     finding::Origin,
     keys::{self, Absent, AnyKey, environment_name},
 };
-use crate::formats::{BY_CONTENT, Formats};
+use crate::{
+    formats::{BY_CONTENT, Formats},
+    redact::Redaction,
+    route::Route,
+};
 
 impl Config {
     /// Checks each value alone, then the values together, then builds.
@@ -28,6 +32,7 @@ impl Config {
             problems.extend(raw.destinations().next().is_none().then(no_destination));
             problems.extend(bounds::problems_together(raw));
             problems.extend(unknown_format(raw, &formats));
+            problems.extend(unknown_formats_wanted(raw, &formats));
         }
         match build(raw, formats) {
             Some(config) if problems.is_empty() => Ok((config, bounds::warnings(raw))),
@@ -83,6 +88,18 @@ fn unknown_format(raw: &RawConfig, formats: &Formats) -> Option<Finding> {
     })
 }
 
+/// A name that no event ever has would silently lead nothing to the destination.
+fn unknown_formats_wanted(raw: &RawConfig, formats: &Formats) -> Vec<Finding> {
+    let check = |name: &str| {
+        let wanted = raw.get_of(name, &keys::FORMATS_WANTED)?;
+        let unknown = wanted.into_iter().find(|name| formats.get(name).is_none())?;
+        let path = keys::named(keys::FORMATS_WANTED.path, name);
+        let cure = format!("the formats are {}", formats.names().join(", "));
+        Some(Finding::about(raw, &path, format!("{unknown:?} is no format that is known"), cure))
+    };
+    raw.destinations().filter_map(check).collect()
+}
+
 /// `None` only where [`problem_alone`] has found a problem.
 fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
     let format = raw.get(&keys::SOURCE_FORMAT)?;
@@ -94,11 +111,13 @@ fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
             wait: raw.get(&keys::SOURCE_WAIT)?,
             visibility: raw.get(&keys::SOURCE_VISIBILITY)?,
             format: formats.get(&format),
+            format_attribute: raw.get(&keys::SOURCE_FORMAT_ATTRIBUTE),
         },
         formats,
         objects: objects(raw)?,
         dead_letter: DeadLetterConfig { queue_url: raw.get(&keys::DEAD_LETTER_QUEUE_URL)? },
         destinations: destinations?,
+        unmatched: raw.get(&keys::UNMATCHED_POLICY)?,
         dedupe: DedupeConfig {
             window: raw.get(&keys::DEDUPE_WINDOW)?,
             entries_max: raw.get(&keys::DEDUPE_ENTRIES_MAX)?,
@@ -172,6 +191,18 @@ fn destination(raw: &RawConfig, name: &str) -> Option<DestinationConfig> {
         concurrency_max: raw.get_of(name, &keys::CONCURRENCY_MAX)?,
         request_timeout: raw.get_of(name, &keys::REQUEST_TIMEOUT)?,
         oversize: raw.get_of(name, &keys::OVERSIZE_POLICY)?,
+        route: Route {
+            formats: raw.get_of(name, &keys::FORMATS_WANTED),
+            when: raw.get_of(name, &keys::WHEN),
+            drop: raw.get_of(name, &keys::DROP),
+        },
+        redaction: Redaction {
+            drop: raw.get_of(name, &keys::REDACT_DROP),
+            mask: raw.get_of(name, &keys::REDACT_MASK),
+            hash: raw.get_of(name, &keys::REDACT_HASH),
+            key: raw.get_of(name, &keys::REDACT_KEY),
+            masks_known: raw.get_of(name, &keys::REDACT_KNOWN)?,
+        },
     })
 }
 

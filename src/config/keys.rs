@@ -8,12 +8,14 @@ use crate::{
     config::{
         LogFormat, Oversize,
         kinds::{
-            BucketNames, Bytes, Channel, Choice, Count, ExternalId, Kind, Listen, LocalPath, LogFilter, Name,
-            Password, Place, QueueUrl, Share, Time, ValkeyUrls, Wrong,
+            BucketNames, Bytes, Channel, Choice, Condition, Count, ExternalId, FormatNames, HashKey, Kind,
+            Listen, LocalPath, LogFilter, Name, Password, Paths, Place, QueueUrl, Share, Time, ValkeyUrls,
+            Wrong,
         },
     },
     dedupe::OnConflict,
     formats, limits,
+    route::Unmatched,
 };
 
 /// The start of every environment variable that is ours.
@@ -124,8 +126,10 @@ pub static TABLES: &[(&str, &str)] = &[
     (
         "destinations.*",
         "One channel of CloudTrail Lake. At least one is needed; the name after the dot is yours \
-         (a lower-case letter, then letters, digits and dashes, 32 in all) and labels metrics and dead letters.",
+         (a lower-case letter, then letters, digits and dashes, 32 in all) and labels metrics and dead letters. Which \
+         events go there is said here too: see docs/routes.md.",
     ),
+    ("routing", "What becomes of events that no destination wants."),
     ("dedupe", "How long and how many published event ids are remembered, so that none is published twice."),
     (
         "ledger",
@@ -186,6 +190,9 @@ const LEDGERS: Choice<Ledger> = Choice(&[
     ("valkey", Ledger::Valkey),
     ("valkey-cluster", Ledger::ValkeyCluster),
 ]);
+const UNMATCHED: Choice<Unmatched> =
+    Choice(&[("dead-letter", Unmatched::DeadLetter), ("filter", Unmatched::Filter)]);
+const KNOWN_SECRETS: Choice<bool> = Choice(&[("mask", true), ("off", false)]);
 const LOG_FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)]);
 
@@ -197,6 +204,8 @@ const DAY_MS: u64 = 86_200_000;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html>. No ARN: PartiQL takes none.
 const TABLE: Name = Name { chars_min: 3, chars_max: 255, others: "-_." };
 const NAMESPACE: Name = Name { chars_min: 1, chars_max: 64, others: "-_." };
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html>
+const ATTRIBUTE: Name = Name { chars_min: 1, chars_max: 256, others: "-_." };
 /// Of a format; which there are is known when [`FORMATS_FOLDER`] has been read.
 const FORMAT: Name = Name { chars_min: 1, chars_max: 32, others: "-" };
 const WORKER: Name = Name { chars_min: 1, chars_max: 128, others: "-_.:/" };
@@ -228,6 +237,9 @@ keys! {
         "The format of the events: \"auto\" tells it by content, event by event; any name that `tributary formats` \
          lists holds for all of them. Fix it where only one format may come, and for formats that are never told by \
          content, such as \"generic\".";
+    SOURCE_FORMAT_ATTRIBUTE: Name = "source.format_attribute", Absent::Nothing { example: "format" }, ATTRIBUTE,
+        "The message attribute in which producers name the format of their events. Where a message has it, it overrules \
+         content and source.format; a name that is not known is dead-lettered. Set it where producers know better.";
 
     FORMATS_FOLDER: LocalPath = "formats.folder", Absent::Nothing { example: "/etc/tributary/formats" },
         LocalPath { to: "a folder with files NAME.jq" },
@@ -268,6 +280,37 @@ keys! {
         "What becomes of an optional field that the lake's schema refuses (too long, wrong type, no IP address): \
          \"move\" takes it out and keeps the original under additionalEventData.tributary.moved, \"reject\" \
          dead-letters the event. Choose \"reject\" where an altered event is worse than a late one.";
+
+    FORMATS_WANTED: FormatNames = "destinations.*.formats", Absent::Nothing { example: "cloudtrail, lake" }, FormatNames,
+        "Only events of these formats go to this destination. Asked first, because it costs nothing. Without it, events \
+         of all formats do.";
+    WHEN: Condition = "destinations.*.when", Absent::Nothing { example: ".eventSource != null" },
+        Condition,
+        "Only events for which this is true go to this destination. It sees the event as received, $message (source, \
+         group, attributes, object) and $format. Without it, all events do.";
+    DROP: Condition = "destinations.*.drop", Absent::Nothing { example: ".readOnly == true" }, Condition,
+        "Events for which this is true are dropped on their way to this destination, and counted as filtered. It sees \
+         what `when` sees.";
+    REDACT_DROP: Paths = "destinations.*.redact_drop", Absent::Nothing { example: ".requestParameters.token" }, Paths,
+        "What is taken out of each event before it is mapped, with its key: nothing can be deleted from the lake. The \
+         dead letter of an event keeps it.";
+    REDACT_MASK: Paths = "destinations.*.redact_mask", Absent::Nothing { example: "(.. | .password? | select(. != null))" },
+        Paths, "As redact_drop, but the value is replaced by \"[masked]\".";
+    REDACT_HASH: Paths = "destinations.*.redact_hash", Absent::Nothing { example: ".userIdentity.userName" }, Paths,
+        "As redact_drop, but the value is replaced by its HMAC-SHA-256 under redact_key, in hexadecimal digits: equal \
+         values can still be told to be equal.";
+    REDACT_KEY: HashKey = "destinations.*.redact_key",
+        Absent::Nothing { example: "example-key-of-32-bytes-or-more-" }, HashKey,
+        "The key for redact_hash. Who has it can try values until one fits: treated as a secret, never logged, never \
+         shown. Better given by the environment than written here. A new key makes new hashes.";
+    REDACT_KNOWN: Choice<bool> = "destinations.*.redact_known", Absent::Default("mask"), KNOWN_SECRETS,
+        "What the event's format itself calls secret, such as invite links and tokens, is masked. Set it to \"off\" where \
+         the lake may hold that.";
+
+    UNMATCHED_POLICY: Choice<Unmatched> = "routing.unmatched", Absent::Default("dead-letter"), UNMATCHED,
+        "What becomes of an event that no destination wants: \"dead-letter\" keeps it, with the reason no_route, so that \
+         nothing vanishes silently; \"filter\" drops it and counts it as filtered. Set it to \"filter\" where the queue \
+         carries more than the lakes are to have.";
 
     DEDUPE_WINDOW: Time = "dedupe.window", Absent::Default("1h"), time(60_000, 14 * DAY_MS),
         "An event id that comes again within this time after it was settled is a duplicate. Must be longer than \
@@ -386,6 +429,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 42);
+        assert_eq!(ALL.len(), 52);
     }
 }

@@ -1,7 +1,9 @@
 //! The kinds of value that a key may hold: how each is written, what bounds it has, and what to say when it is wrong.
 
+mod expressions;
 mod places;
 
+pub use expressions::{Condition, FormatNames, HashKey, Paths};
 pub use places::{BucketNames, LocalPath, Name, Password, Place, ValkeyUrls};
 
 use std::{net::SocketAddr, time::Duration};

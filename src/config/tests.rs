@@ -80,6 +80,7 @@ fn destinations_come_from_file_and_environment_together() {
     let variables = [
         ("TRIBUTARY_DESTINATIONS_US_EAST_CHANNEL_ARN", other),
         ("TRIBUTARY_DESTINATIONS_LAKE_OVERSIZE", "reject"),
+        ("TRIBUTARY_DEDUPE_WINDOW", "1d"),
     ];
     let (config, warnings) = load("", &variables).unwrap();
     let names: Vec<_> = config.destinations.iter().map(|d| (d.name.as_str(), d.oversize)).collect();
@@ -260,8 +261,48 @@ fn warnings_tell_what_works_and_was_hardly_meant() {
         [("TRIBUTARY_DESTINATIONS_TWO_CHANNEL_ARN", two), ("TRIBUTARY_SERVICE_DRAIN_TIMEOUT", "121s")];
     let (_, warnings) = load("", &variables).unwrap();
     let keys: Vec<_> = warnings.iter().map(|finding| finding.key.as_str()).collect();
-    assert_eq!(keys, ["service.drain_timeout", "destinations.two.requests_per_second"]);
+    assert_eq!(keys, ["service.drain_timeout", "destinations.two.requests_per_second", "dedupe.window"]);
     assert!(warnings[1].what.contains("lake, two") && warnings[1].what.contains("200"), "{}", warnings[1]);
+}
+
+#[test]
+fn routes_and_redactions_are_compiled_and_what_is_wrong_has_its_place() {
+    let text = "[destinations.lake]\nformats = 'cloudtrail, snyk'\nwhen = '.a == 1 # one'\n\
+                redact_mask = \"\"\"\n.a, # the first\n(.. | .b?)\"\"\"\n";
+    let (config, _) = load(text, &[]).unwrap();
+    let (route, redaction) = (&config.destinations[0].route, &config.destinations[0].redaction);
+    assert_eq!(route.formats.as_deref(), Some(&["cloudtrail".to_owned(), "snyk".to_owned()][..]));
+    assert_eq!(redaction.mask.as_ref().map(|mask| &*mask.text), Some(".a, # the first\n(.. | .b?)"));
+    assert!(redaction.masks_known);
+    for (text, key, said) in [
+        ("when = '.a =='", "when", "line 1, column"),
+        ("drop = \"\"\"\n.a and\n  nosuch\"\"\"", "drop", "line 2, column 3: nosuch"),
+        ("redact_drop = '.a, now'", "redact_drop", "line 1, column 5: now"),
+        ("formats = 'cloudtrail, cloudtrial'", "formats", "\"cloudtrial\" is no format that is known"),
+        ("formats = ''", "formats", "a name of no letter"),
+        ("redact_hash = '.a'", "redact_hash", "needs redact_key"),
+        ("redact_key = 'external-id-to-be-hidden-32-bytes'", "redact_key", "is not used"),
+        ("redact_key = 'external-id-to-be-hidden'", "redact_key", "too short"),
+        ("redact_known = 'hash'", "redact_known", "\"mask\" or \"off\""),
+    ] {
+        let found = problems(&format!("[destinations.lake]\n{text}"), &[]);
+        let key = format!("destinations.lake.{key}");
+        let finding =
+            found.iter().find(|finding| finding.key == key).unwrap_or_else(|| panic!("{text}: {found:?}"));
+        assert!(finding.to_string().contains(said), "{text}: {finding}");
+        assert!(!format!("{found:?}").contains(SECRET), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn the_key_of_hashes_is_never_printed() {
+    let text =
+        format!("[destinations.lake]\nredact_hash = '.a'\nredact_key = '{SECRET}-and-longer-than-that'\n");
+    let (config, _) = load(&text, &[]).unwrap();
+    assert!(!format!("{config:?}").contains(SECRET));
+    let raw = RawConfig::read(Some(file(&text).path()), minimal());
+    let shown = settings_toml(&settings(&raw));
+    assert!(!shown.contains(SECRET) && shown.contains("redact_key = \"(hidden)\""), "{shown}");
 }
 
 #[test]
@@ -330,6 +371,14 @@ fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
     // What has no default is an example there.
     assert_eq!(loaded.destinations[0].external_id.take().as_deref(), Some("example-external-id"));
     assert_eq!(loaded.service.worker.take().as_deref(), Some("worker-1"));
+    assert_eq!(loaded.source.format_attribute.take().as_deref(), Some("format"));
+    let route = std::mem::take(&mut loaded.destinations[0].route);
+    assert!(route.formats.is_some() && route.when.is_some() && route.drop.is_some(), "{route:?}");
+    let redaction = std::mem::take(&mut loaded.destinations[0].redaction);
+    assert!(
+        redaction.drop.is_some() && redaction.mask.is_some() && redaction.hash.is_some(),
+        "{redaction:?}"
+    );
     let objects = loaded.objects.take().unwrap();
     assert_eq!(Some(objects.buckets), Buckets::parse("audit-logs,trail-*"));
     let to = loaded.publish_log.take().unwrap().to;

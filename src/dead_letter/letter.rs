@@ -1,10 +1,14 @@
 //! What a dead letter says.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
-use crate::{event::ContentHash, failure::Reason, failure::Rejection, receive::Delivery};
+use crate::{
+    event::ContentHash,
+    failure::{Reason, Rejection},
+    receive::{About, Delivery},
+};
 
 /// One event that can never be published, whole, and why.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub struct Letter {
     pub content_hash: Option<ContentHash>,
     /// The destination that it was on its way to; `none` if it never got that far.
     pub destination: String,
+    /// What came beside the event's message: formats and routes may ask for it again.
+    pub about: Arc<About>,
 }
 
 impl Letter {
@@ -47,6 +53,7 @@ impl Letter {
             first_seen: origin.sent_at,
             content_hash: claim.map(|claim| claim.content_hash),
             destination: delivery.receipt.destination().to_owned(),
+            about: origin.about.clone(),
         }
     }
 }

@@ -4,10 +4,13 @@
 //! (`StartMessageMoveTask`, the console's button) sends the event back as it came. The attribute `tributary.letter`
 //! tells dedupe that an operator wants it tried again.
 
+mod words;
+
+pub(crate) use words::about_again;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::atomic::{AtomicUsize, Ordering},
-    time::SystemTime,
 };
 
 use async_trait::async_trait;
@@ -17,8 +20,6 @@ use aws_sdk_sqs::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde::Serialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{DeadLetter, Letter, StoreError};
 use crate::{
@@ -48,23 +49,6 @@ pub struct SqsDeadLetters {
     queue_url: String,
     /// What the queue takes; asked for once.
     bytes_max: AtomicUsize,
-}
-
-/// The words of a letter, as they are written.
-#[derive(Serialize)]
-struct Words<'a> {
-    reason: &'a str,
-    detail: &'a str,
-    stage: &'a str,
-    event_id: &'a str,
-    message_id: &'a str,
-    position: usize,
-    attempts: u32,
-    first_seen: Option<String>,
-    dead_lettered_at: Option<String>,
-    content_sha256: Option<String>,
-    destination: &'a str,
-    program: &'a str,
 }
 
 /// A letter as it will be sent.
@@ -190,24 +174,10 @@ impl Posted {
     }
 
     fn new(letter: &Letter, detail: &str) -> Self {
-        let words = Words {
-            reason: letter.reason.code(),
-            detail,
-            stage: letter.reason.stage().name(),
-            event_id: &letter.event_id,
-            message_id: &letter.message_id,
-            position: letter.position,
-            attempts: letter.attempts,
-            first_seen: letter.first_seen.and_then(rfc3339),
-            dead_lettered_at: rfc3339(SystemTime::now()),
-            content_sha256: letter.content_hash.map(|hash| hash.to_string()),
-            destination: &letter.destination,
-            program: concat!("tributary/", env!("CARGO_PKG_VERSION")),
-        };
-        // Words are plain strings and numbers, which always serialise.
-        let words = carried(serde_json::to_string(&words).unwrap_or_default());
-        let mut attributes =
-            vec![(LETTER_ATTRIBUTE, words), (REASON_ATTRIBUTE, letter.reason.code().to_owned())];
+        let mut attributes = vec![
+            (LETTER_ATTRIBUTE, words::words(letter, detail)),
+            (REASON_ATTRIBUTE, letter.reason.code().to_owned()),
+        ];
         let body = match std::str::from_utf8(&letter.original) {
             Ok("") => {
                 attributes.push((ENCODING_ATTRIBUTE, "empty".to_owned()));
@@ -261,23 +231,4 @@ pub(crate) fn decoded(body: String, encoding: Option<&str>) -> (Bytes, bool) {
         Some("empty") if body == EMPTY_BODY => (Bytes::new(), false),
         _ => (Bytes::from(body), encoding == Some("base64")),
     }
-}
-
-/// JSON with escapes for what JSON allows and SQS does not carry: U+FFFE and U+FFFF, in strings alone.
-fn carried(json: String) -> String {
-    if json.chars().all(carries) {
-        return json;
-    }
-    let escaped = |text: String, character| {
-        if carries(character) {
-            text + character.encode_utf8(&mut [0; 4])
-        } else {
-            text + &format!("\\u{:04x}", u32::from(character))
-        }
-    };
-    json.chars().fold(String::with_capacity(json.len()), escaped)
-}
-
-fn rfc3339(at: SystemTime) -> Option<String> {
-    OffsetDateTime::from(at).format(&Rfc3339).ok()
 }

@@ -14,6 +14,8 @@ use crate::{
     config::Oversize,
     explain::{Circumstances, Explanation, Verdict, explain},
     receive::About,
+    redact::Redaction,
+    route::Route,
 };
 
 /// Any account: cases need not say one.
@@ -122,7 +124,7 @@ impl Case {
             source: self.message.source.clone().unwrap_or_default().into(),
             group: self.message.group.as_deref().map(Into::into),
             attributes: self.message.attributes.clone(),
-            object: None,
+            ..About::default()
         };
         let circumstances = Circumstances {
             recipient_account: ACCOUNT,
@@ -130,6 +132,9 @@ impl Case {
             formats,
             fixed: fixed.as_ref(),
             about: &about,
+            route: &Route::default(),
+            // What a mapping makes of the event is shown whole.
+            redaction: &Redaction { masks_known: false, ..Redaction::default() },
         };
         let mut explanations = explain(body.into(), &circumstances);
         match (explanations.len(), explanations.pop()) {

@@ -31,7 +31,6 @@ pub struct Mapping {
     /// The event in the lake's schema.
     pub(crate) event: Program,
     /// The paths of what must not reach the lake.
-    #[expect(dead_code, reason = "asked by the redaction, which is being built")]
     pub(crate) secrets: Option<Program>,
     /// Where the fields of the event are written.
     keys: Vec<ObjectKey>,

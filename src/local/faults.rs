@@ -17,6 +17,8 @@ use tokio::time::Instant;
 pub struct Faults {
     /// Start of the random numbers; drawn and reported when absent.
     pub seed: Option<u64>,
+    /// Only puts to this channel, by its whole ARN; absent, all of them.
+    pub channel: Option<String>,
     /// Close the connection of every put at once.
     pub down: bool,
     /// Refuse every put with this error code, for example `AccessDeniedException`.
@@ -43,6 +45,7 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             seed: None,
+            channel: None,
             down: false,
             refuse: None,
             throttle_per_second: None,
@@ -158,8 +161,16 @@ impl Mischief {
         self.seed
     }
 
-    /// What happens to the next put as a whole.
-    pub(super) fn next_put(&mut self) -> Option<PutFault> {
+    /// Whether puts to this channel are concerned at all.
+    pub(super) fn concerns(&self, channel: Option<&str>) -> bool {
+        self.faults.channel.is_none() || self.faults.channel.as_deref() == channel
+    }
+
+    /// What happens to the next put as a whole, which goes to this channel.
+    pub(super) fn next_put(&mut self, channel: Option<&str>) -> Option<PutFault> {
+        if !self.concerns(channel) {
+            return None;
+        }
         if self.faults.down {
             return Some(PutFault::Down);
         }
@@ -213,12 +224,21 @@ mod tests {
         let mut mischief = Mischief::new(Faults { throttle_per_second: Some(10), ..Faults::default() });
         let mut passed = 0;
         for _ in 0..50 {
-            passed += usize::from(mischief.next_put().is_none());
+            passed += usize::from(mischief.next_put(None).is_none());
         }
         assert_eq!(passed, 10);
         tokio::time::advance(Duration::from_millis(500)).await;
-        let passed = (0..50).filter(|_| mischief.next_put().is_none()).count();
+        let passed = (0..50).filter(|_| mischief.next_put(None).is_none()).count();
         assert_eq!(passed, 5);
+    }
+
+    #[tokio::test]
+    async fn one_channel_alone_can_misbehave() {
+        let faults = Faults { channel: Some("one".to_owned()), down: true, ..Faults::default() };
+        let mut mischief = Mischief::new(faults);
+        assert_eq!(mischief.next_put(Some("one")), Some(PutFault::Down));
+        assert_eq!(mischief.next_put(Some("two")), None);
+        assert_eq!(mischief.next_put(None), None);
     }
 
     #[tokio::test]

@@ -3,10 +3,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep},
+};
 use tracing::{debug, error, warn};
 
-use super::{Lane, Published, Verdict};
+use super::{Lane, Published, Verdict, entrance::give_back};
 use crate::{
     batch::Batch,
     event::ReadyEvent,
@@ -35,6 +38,8 @@ struct Attempts<'a> {
     requests: Vec<Vec<Trying>>,
     calls: Intervals,
     operators: Intervals,
+    /// Held by the batch that finds out whether a paused lane is cured.
+    finding_out: Option<SemaphorePermit<'a>>,
 }
 
 /// Runs until nothing of `batch` is left. Dropped before that, it returns what is left.
@@ -45,8 +50,13 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
         requests: vec![request],
         calls: Intervals::for_calls(),
         operators: Intervals::for_operators(),
+        finding_out: None,
     };
     while let Some(request) = attempts.requests.pop() {
+        if attempts.leaves() {
+            attempts.leave(request);
+            continue;
+        }
         let sendable = attempts.still_ours(request);
         if !sendable.is_empty() {
             attempts.call(sendable).await;
@@ -55,6 +65,23 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
 }
 
 impl Attempts<'_> {
+    /// While the lane is paused and others are not, what it holds takes room from the others: all but one batch, which
+    /// finds out whether it is cured, leaves.
+    fn leaves(&mut self) -> bool {
+        if self.finding_out.is_some() || !self.lane.entrance.is_paused_alone() {
+            return false;
+        }
+        self.finding_out = self.lane.finding_out.try_acquire().ok();
+        self.finding_out.is_none()
+    }
+
+    fn leave(&self, request: Vec<Trying>) {
+        for Trying { delivery, .. } in request {
+            // Cured at this very moment, it may come again at once.
+            give_back(delivery, self.lane.entrance.crowded().unwrap_or_default());
+        }
+    }
+
     /// Returns what would not be ours any more when the call ends.
     fn still_ours(&self, request: Vec<Trying>) -> Vec<Trying> {
         let call_ends = Instant::now() + self.lane.settings.request_timeout;
@@ -183,7 +210,7 @@ mod tests {
         identify::identify,
         map::map,
         metrics::Metrics,
-        publish::{Destination, LaneSettings},
+        publish::{Destination, Entrance, LaneSettings},
         receive::{About, Deadline, Message, Origin},
         room::Room,
         settle::MessageReceipt,
@@ -250,8 +277,8 @@ mod tests {
         let lane = Lane::new(
             settings,
             Arc::new(Halving),
+            Entrance::for_lanes(["lake"], &gate, 1 << 20).remove(0),
             rejected,
-            gate,
             tokio_util::sync::CancellationToken::new(),
             numbers,
         );

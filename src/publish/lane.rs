@@ -11,13 +11,13 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, interval, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Destination, Verdict, attempts, pace::Pace};
+use super::{Destination, Entrance, Verdict, attempts, entrance::give_back, pace::Pace};
 use crate::{
     batch::{Batch, Batcher},
     event::ReadyEvent,
@@ -28,8 +28,8 @@ use crate::{
     tasks::joined,
 };
 
-/// How long a message stays away whose destination is paused while others are served.
-const TURNED_AWAY_FOR: Duration = Duration::from_mins(5);
+/// How often a lane that waits for a free call looks whether it holds too much.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Failed calls in a row after which the destination counts as gone.
 const FAILURES_UNTIL_PAUSED: usize = 5;
@@ -55,6 +55,9 @@ pub struct Lane {
     pub(super) pace: Pace,
     pub(super) rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
     destination: Arc<dyn Destination>,
+    pub(super) entrance: Arc<Entrance>,
+    /// While the lane is paused and others are not, one batch finds out whether it is cured. The others leave.
+    pub(super) finding_out: Semaphore,
     gate: Arc<Gate>,
     cause: Cause,
     stop: CancellationToken,
@@ -68,18 +71,21 @@ impl Lane {
     pub fn new(
         settings: LaneSettings,
         destination: Arc<dyn Destination>,
+        entrance: Arc<Entrance>,
         rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
-        gate: Arc<Gate>,
         stop: CancellationToken,
         metrics: LaneMetrics,
     ) -> Self {
         let pace = Pace::new(settings.requests_per_second, settings.concurrency_max);
         let cause = Cause::Destination(settings.name.clone());
+        let gate = entrance.gate().clone();
         Self {
             settings,
             pace,
             rejected,
             destination,
+            entrance,
+            finding_out: Semaphore::new(1),
             gate,
             cause,
             stop,
@@ -95,53 +101,73 @@ impl Lane {
         give_up: CancellationToken,
     ) {
         let mut batcher = Batcher::new(self.destination.limits());
-        let mut calls = JoinSet::new();
+        let mut calls = Calls::default();
         let mut flush_at = Instant::now();
         let mut is_open = true;
         while is_open || !batcher.is_empty() {
             let full = tokio::select! {
                 // Ends calls first: their slots are what the next batch waits for.
                 biased;
-                ended = calls.join_next(), if !calls.is_empty() => {
-                    joined(ended);
+                () = calls.next_ended(), if !calls.is_empty() => {
                     self.metrics.concurrency.set(calls.len() as f64);
                     None
                 }
                 () = sleep_until(flush_at), if !batcher.is_empty() => Some(batcher.take()),
-                event = ready.recv(), if is_open => match event {
-                    Some(event) if self.turns_away() => {
-                        event.receipt.return_after(TURNED_AWAY_FOR);
-                        None
+                event = ready.recv(), if is_open => if let Some(event) = event {
+                    if batcher.is_empty() {
+                        flush_at = Instant::now() + self.settings.linger;
                     }
-                    Some(event) => {
-                        if batcher.is_empty() {
-                            flush_at = Instant::now() + self.settings.linger;
-                        }
-                        fill(&mut batcher, event)
-                    }
-                    None => { is_open = false; Some(batcher.take()) }
+                    fill(&mut batcher, event)
+                } else {
+                    is_open = false;
+                    Some(batcher.take())
                 },
             };
             if let Some(batch) = full.filter(|batch| !batch.is_empty()) {
                 if !batcher.is_empty() {
                     flush_at = Instant::now() + self.settings.linger;
                 }
-                self.start(batch, &mut calls, &give_up).await;
+                self.wait_for_slot(&batch, &mut calls, &mut ready).await;
+                self.start(batch, &mut calls, &give_up);
             }
         }
-        while let Some(ended) = calls.join_next().await {
-            joined(Some(ended));
+        while !calls.is_empty() {
+            calls.next_ended().await;
         }
     }
 
-    /// Waits for a free slot. Meanwhile nothing is taken from the stage before: that is the back-pressure.
-    async fn start(self: &Arc<Self>, batch: Batch, calls: &mut JoinSet<()>, give_up: &CancellationToken) {
-        while calls.len() >= self.pace.concurrency() {
-            joined(calls.join_next().await);
+    /// Waits for a free slot. Meanwhile nothing is taken from the stage before: that is the back-pressure. What waits
+    /// there for a lane that holds more than it may is given back.
+    async fn wait_for_slot(
+        &self,
+        batch: &Batch,
+        calls: &mut Calls,
+        ready: &mut mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
+    ) {
+        let bytes = bytes_of(batch);
+        let mut look = interval(LOOK_EVERY);
+        while calls.len() >= self.pace.concurrency()
+            || (!calls.is_empty() && calls.bytes + bytes > self.entrance.call_bytes_max())
+        {
+            tokio::select! {
+                () = calls.next_ended() => {}
+                _ = look.tick() => self.make_room(ready),
+            }
         }
+    }
+
+    /// Gives back what waits until the lane holds no more than it may, or nothing waits any more.
+    fn make_room(&self, ready: &mut mpsc::UnboundedReceiver<Delivery<ReadyEvent>>) {
+        while let Some(first) = self.entrance.crowded() {
+            let Ok(delivery) = ready.try_recv() else { return };
+            give_back(delivery, first);
+        }
+    }
+
+    fn start(self: &Arc<Self>, batch: Batch, calls: &mut Calls, give_up: &CancellationToken) {
         self.metrics.batch(&batch);
-        let (lane, give_up) = (self.clone(), give_up.clone());
-        calls.spawn(async move {
+        let (lane, give_up, bytes) = (self.clone(), give_up.clone(), bytes_of(&batch));
+        calls.start(bytes, async move {
             // Dropping the unfinished work returns it.
             give_up.run_until_cancelled(attempts::publish(&lane, batch)).await;
         });
@@ -203,12 +229,39 @@ impl Lane {
             () = self.stop.cancelled() => ControlFlow::Break(()),
         }
     }
+}
 
-    /// While this lane is paused and others are not, intake goes on for the others. What arrives here then is given
-    /// back for a long time: held, it would fill the room and block them after all.
-    fn turns_away(&self) -> bool {
-        self.gate.is_closed_by(&self.cause) && self.gate.is_passable()
+/// The calls under way, and what they hold.
+#[derive(Default)]
+struct Calls {
+    running: JoinSet<usize>,
+    bytes: usize,
+}
+
+impl Calls {
+    fn start(&mut self, bytes: usize, call: impl Future<Output = ()> + Send + 'static) {
+        self.bytes += bytes;
+        self.running.spawn(async move {
+            call.await;
+            bytes
+        });
     }
+
+    async fn next_ended(&mut self) {
+        self.bytes -= joined(self.running.join_next().await).unwrap_or(0);
+    }
+
+    fn len(&self) -> usize {
+        self.running.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+fn bytes_of(batch: &Batch) -> usize {
+    batch.iter().map(|delivery| delivery.event.wire_bytes()).sum()
 }
 
 /// Counts the events of a call whose outcome stays unknown, also when the call is given up half-way.

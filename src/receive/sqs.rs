@@ -27,7 +27,7 @@ use super::{About, Deadline, Handle, Message, Source};
 use crate::{
     aws::{Aws, Failure, failure, sqs::class_of},
     config::{SourceConfig, is_fifo},
-    dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, decoded},
+    dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, about_again, decoded},
     failure::CallError,
     intervals::jittered,
     limits,
@@ -91,6 +91,7 @@ impl SqsSource {
         let encoding =
             message_attributes.get(ENCODING_ATTRIBUTE).and_then(|encoding| encoding.string_value());
         let (body, is_base64) = decoded(body, encoding);
+        let is_redriven = message_attributes.contains_key(LETTER_ATTRIBUTE);
         Some(Message {
             handle: Handle { message_id, delivery },
             body,
@@ -104,14 +105,29 @@ impl SqsSource {
                 .get(&Attribute::MessageGroupId)
                 .filter(|_| is_fifo(&self.queue_url))
                 .map(|group| group.as_str().into()),
-            is_redriven: message_attributes.contains_key(LETTER_ATTRIBUTE),
-            about: Arc::new(About {
-                source: self.queue_name.clone(),
-                group: attributes.get(&Attribute::MessageGroupId).map(|group| group.as_str().into()),
-                attributes: texts(message_attributes),
-                object: None,
-            }),
+            is_redriven,
+            about: Arc::new(self.about(&attributes, message_attributes)),
         })
+    }
+
+    /// What came beside the body; of a letter, what came beside its event.
+    fn about(
+        &self,
+        attributes: &HashMap<Attribute, String>,
+        mut own: HashMap<String, MessageAttributeValue>,
+    ) -> About {
+        let letter = own.remove(LETTER_ATTRIBUTE).and_then(|letter| letter.string_value);
+        let now = About {
+            source: self.queue_name.clone(),
+            group: attributes.get(&Attribute::MessageGroupId).map(|group| group.as_str().into()),
+            attributes: texts(own),
+            object: None,
+            redriven_to: None,
+        };
+        match letter {
+            Some(words) => about_again(&words, now),
+            None => now,
+        }
     }
 
     /// Extends what is due, in batches of ten.

@@ -15,6 +15,7 @@ use super::{Ended, Outcome, Proof, Settlement, ToSettler};
 use crate::{
     dedupe::{Claimed, OpenClaim},
     flow::Flow,
+    publish::Stay,
     receive::{Handle, Message},
     room::Permit,
 };
@@ -121,7 +122,13 @@ impl MessageReceipt {
         self.message.open.fetch_add(1, Ordering::AcqRel);
         flow.begin();
         Receipt {
-            open: Some(Share { message: self.message.clone(), flow: flow.clone(), claim: None, room }),
+            open: Some(Share {
+                message: self.message.clone(),
+                flow: flow.clone(),
+                claim: None,
+                room,
+                stay: None,
+            }),
             to_settler: self.to_settler.clone(),
         }
     }
@@ -190,6 +197,8 @@ struct Share {
     flow: Arc<Flow>,
     claim: Option<OpenClaim>,
     room: Option<Arc<Permit>>,
+    /// Ends with the delivery's way through its lane, before the ledger is told.
+    stay: Option<Stay>,
 }
 
 impl Receipt {
@@ -215,13 +224,30 @@ impl Receipt {
         self.open.as_ref().and_then(|share| share.claim.as_ref()).map(OpenClaim::claimed)
     }
 
+    /// Names the place in the room that the delivery keeps taken, and says how many bytes it has.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        let Some(share) = &self.open else { return (0, 0) };
+        match &share.room {
+            Some(own) => (Arc::as_ptr(own).addr(), own.bytes()),
+            None => (Arc::as_ptr(&share.message).addr(), share.message.room.bytes()),
+        }
+    }
+
+    /// The delivery is in its lane from here on.
+    pub(crate) fn stays(&mut self, stay: Stay) {
+        if let Some(share) = &mut self.open {
+            share.stay = Some(stay);
+        }
+    }
+
     /// The destination's name.
     pub fn destination(&self) -> &str {
         self.open.as_ref().map_or("", |share| &share.flow.destination)
     }
 
     fn settle(&mut self, outcome: Outcome) {
-        if let Some(Share { message, flow, claim, room }) = self.open.take() {
+        if let Some(Share { message, flow, claim, room, stay }) = self.open.take() {
+            drop(stay);
             let delivery = Some(Ended { flow, claim, outcome, room });
             // The settler outlives every receipt; without it the source delivers the message again by itself.
             drop(self.to_settler.send(Settlement { message, delivery }));

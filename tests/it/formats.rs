@@ -109,7 +109,9 @@ fn an_entry_of_kong_that_is_read_again_is_the_same_event() {
         let mut entry = entry.clone();
         let members = entry.as_object_mut().expect("an object");
         members.extend(change.as_object().expect("an object").clone());
-        part(kong, "id").json(&Input::new(&entry.to_string(), &About::default(), "kong")).expect("an id")
+        part(kong, "id")
+            .json(&Input::new(&entry.to_string().into(), &About::default(), "kong"))
+            .expect("an id")
     };
     assert_eq!(id(json!({"ttl": 7})), id(json!({"ttl": 6})));
     assert_ne!(id(json!({"status": 200})), id(json!({"status": 403})));

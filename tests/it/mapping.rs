@@ -9,6 +9,8 @@ use tributary::{
     explain::{Circumstances, explain},
     formats::Formats,
     receive::About,
+    redact::Redaction,
+    route::Route,
 };
 
 use crate::checks::{ACCOUNT, ready};
@@ -184,6 +186,8 @@ fn explain_shows_every_rule_and_the_entry() {
         formats: &Formats::built_in(),
         fixed: None,
         about: &About::default(),
+        route: &Route::default(),
+        redaction: &Redaction::default(),
     };
     let all = explain(Bytes::from(body), &circumstances);
     let shown = serde_json::to_value(&all).expect("JSON");

@@ -20,10 +20,11 @@ mod publish_log;
 mod receipts;
 mod records;
 mod scrape;
+mod two_lakes;
 mod whole_way;
 mod worker;
 
-pub(crate) use endpoints::{Endpoints, send};
+pub(crate) use endpoints::{DEAD_LETTERS, Endpoints, QUEUE, send};
 pub(crate) use records::{events, messages};
 pub(crate) use scrape::Scrape;
 pub(crate) use worker::Worker;

@@ -21,6 +21,8 @@ use tributary::{
     metrics::Metrics,
     pipeline::{LaneParts, Pipeline, Shutdown},
     publish::LaneSettings,
+    redact::Redaction,
+    route::{Route, Unmatched},
 };
 
 use super::{
@@ -275,6 +277,8 @@ fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
         destination: Arc::new(Lake { hands: hands.clone(), name: name.clone() }),
         account: "111122223333".to_owned(),
         oversize: Oversize::Move,
+        route: Route::default(),
+        redaction: Redaction::default(),
     };
     let lanes = hands.world.look().destinations.iter().map(lane).collect::<Vec<_>>();
     Pipeline {
@@ -285,6 +289,8 @@ fn pipeline(seed: u64, hands: &Hands) -> Pipeline {
         lanes,
         formats: tributary::formats::Formats::built_in(),
         format: None,
+        format_attribute: None,
+        unmatched: Unmatched::DeadLetter,
         on_conflict: OnConflict::DeadLetter,
         lease: [VISIBILITY, VISIBILITY * 5][variant / 6 % 2],
         max_in_flight_bytes: [1, 60_000, 1_000_000][variant / 12 % 3],

@@ -3,7 +3,7 @@
 //! What is wrong with the whole request is an HTTP error; what is wrong with one entry is a `failed` entry inside
 //! HTTP 200. Errors: <https://docs.aws.amazon.com/awscloudtraildata/latest/APIReference/CommonErrors.html>.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::extract::Query;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -127,7 +127,9 @@ fn as_text<S: Serializer>(id: &Uuid, output: S) -> Result<S::Ok, S::Error> {
 
 /// Answers one put, as faithfully as the faults in force allow.
 pub(super) async fn answer(lake: &Arc<Lake>, request: Request<Incoming>, stop: &CancellationToken) -> Answer {
-    let fault = lake.state().mischief.next_put();
+    let target = Query::<Target>::try_from_uri(request.uri()).ok();
+    let channel = target.as_ref().and_then(|target| target.channel_arn.clone());
+    let fault = lake.state().mischief.next_put(channel.as_deref());
     if fault == Some(PutFault::Down) {
         lake.state().count_put("ConnectionClosed");
         return Err(Hangup);
@@ -135,18 +137,19 @@ pub(super) async fn answer(lake: &Arc<Lake>, request: Request<Incoming>, stop: &
     let (head, body) = request.into_parts();
     let body = serve::read_body(body, lake.put_bytes_max).await?;
     let signed = head.headers.contains_key(header::AUTHORIZATION);
-    let target = Query::<Target>::try_from_uri(&head.uri).ok();
     let outcome = lake
         .run(move |lake| {
             let outcome =
                 admit(lake, fault, signed, target, body).and_then(|(body, arn)| put(lake, &body, &arn));
             let mut state = lake.state();
             state.count_put(outcome.as_ref().map_or_else(|refusal| &*refusal.code, |_| "Accepted"));
-            let drops = outcome.is_ok() && state.mischief.drops_reply();
+            let is_concerned = state.mischief.concerns(channel.as_deref());
+            let drops = outcome.is_ok() && is_concerned && state.mischief.drops_reply();
             if drops {
                 state.count_put("ReplyDropped");
             }
-            (outcome, drops, state.mischief.faults().delay())
+            let delay = if is_concerned { state.mischief.faults().delay() } else { Duration::ZERO };
+            (outcome, drops, delay)
         })
         .await?;
     let (outcome, drops, delay) = outcome;
@@ -298,11 +301,12 @@ fn sort<'a>(
     let arn: Arc<str> = channel.arn.as_str().into();
     let ingested_ms = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
     let ingested_ms = i64::try_from(ingested_ms).unwrap_or(i64::MAX);
+    let is_concerned = state.mischief.concerns(Some(&channel.arn));
     let mut rows = Vec::with_capacity(ids.len());
     let mut outcome = Outcome { successful: Vec::with_capacity(ids.len()), failed: Vec::new() };
     for ((id, data), checked) in ids.iter().zip(data).zip(checked) {
         let digest = match checked {
-            Ok(_) if state.mischief.fails_entry() => {
+            Ok(_) if is_concerned && state.mischief.fails_entry() => {
                 let code = Cow::Owned(state.mischief.faults().fail_code.clone());
                 let message = Cow::Borrowed("a fault that this local lake was told to have");
                 state.count_failed(&code);
@@ -321,7 +325,7 @@ fn sort<'a>(
             digest,
             Row { event_id, ingested_ms, channel_arn: Arc::clone(&arn), data: data.into_owned() },
         ));
-        if state.mischief.forgets_entry() {
+        if is_concerned && state.mischief.forgets_entry() {
             state.forgotten_entries += 1;
         } else {
             outcome.successful.push(Successful { id, event_id });

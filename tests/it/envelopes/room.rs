@@ -23,6 +23,8 @@ use tributary::{
     pipeline::{LaneParts, Pipeline, Shutdown},
     publish::{Destination, LaneSettings, Verdict},
     receive::{Deadline, Handle, Message, Source},
+    redact::Redaction,
+    route::{Route, Unmatched},
 };
 
 use super::wrapping::gzip;
@@ -96,6 +98,8 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         destination: Arc::new(world.clone()),
         account: "111122223333".to_owned(),
         oversize: Oversize::Move,
+        route: Route::default(),
+        redaction: Redaction::default(),
     };
     Pipeline {
         source: Arc::new(world.clone()),
@@ -105,6 +109,8 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         formats: tributary::formats::Formats::built_in(),
         objects: None,
         format: None,
+        format_attribute: None,
+        unmatched: Unmatched::DeadLetter,
         lease: Duration::from_mins(1),
         on_conflict: OnConflict::DeadLetter,
         max_in_flight_bytes: 1 << 20,

@@ -25,6 +25,8 @@ use tributary::{
     publish::{Destination, LaneSettings, Verdict},
     publish_log::{Chain, Line, Part, PublishLog, Shelf},
     receive::{Deadline, Handle, Message, Source},
+    redact::Redaction,
+    route::{Route, Unmatched},
 };
 
 use crate::process::events;
@@ -145,6 +147,8 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         destination: Arc::new(world.clone()),
         account: "111122223333".to_owned(),
         oversize: Oversize::Move,
+        route: Route::default(),
+        redaction: Redaction::default(),
     };
     let log = PublishLog {
         shelf: Box::new(world.clone()),
@@ -160,6 +164,8 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         lanes: vec![lane],
         formats: tributary::formats::Formats::built_in(),
         format: None,
+        format_attribute: None,
+        unmatched: Unmatched::DeadLetter,
         lease: Duration::from_mins(1),
         on_conflict: OnConflict::DeadLetter,
         max_in_flight_bytes: 1 << 20,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -18,7 +19,7 @@ use tributary::{
     },
     event::ContentHash,
     failure::{CallError, Reason},
-    receive::{Message, Source},
+    receive::{About, Message, Source},
 };
 
 use super::source::{receive, source_at};
@@ -41,6 +42,18 @@ fn letter(original: impl Into<Bytes>) -> Letter {
         first_seen: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)),
         content_hash: Some(ContentHash([0xab; 32])),
         destination: "lake".to_owned(),
+        about: Arc::new(about()),
+    }
+}
+
+fn about() -> About {
+    let attributes = [("origin", "a \"b\" \u{7f}\u{ffff}"), ("empty-ish", " ")];
+    About {
+        source: "first-queue".into(),
+        group: Some("fig/app/0".into()),
+        attributes: attributes.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+        object: Some("s3://bucket/key?".into()),
+        redriven_to: None,
     }
 }
 
@@ -113,9 +126,53 @@ async fn a_letter_says_all_it_knows(server: &QueueServer) {
         "reason": "no_id", "detail": "eventID is absent", "stage": "identify", "event_id": "e-1",
         "message_id": "m-1", "position": 3, "attempts": 2, "first_seen": "2023-11-14T22:13:20.5Z",
         "dead_lettered_at": null, "content_sha256": "ab".repeat(32), "destination": "lake",
+        "about": {
+            "source": "first-queue", "group": "fig/app/0", "object": "s3://bucket/key?",
+            "attributes": { "origin": "a \"b\" \u{7f}\u{ffff}", "empty-ish": " " },
+        },
         "program": concat!("tributary/", env!("CARGO_PKG_VERSION")),
     });
     assert_eq!(said, expected, "{server}");
+}
+
+/// A format or a route that asked for what came beside the body gets the same answer again.
+async fn what_came_beside_the_event_comes_again(server: &QueueServer) {
+    let url = server.queue(&[]).await;
+    for (destination, redriven_to) in [("lake", Some("lake")), ("none", None)] {
+        store_all(server, &url, &[Letter { destination: destination.to_owned(), ..letter("a") }]).await;
+        let (source, _) = source_at(&server.aws(), &url, 300);
+        let message = receive(&source, 1, server).await.remove(0);
+        assert!(
+            *message.about == About { redriven_to: redriven_to.map(Into::into), ..about() },
+            "{server}: {:?} of {:?}, on its way to {:?}",
+            message.about.attributes,
+            message.about.source,
+            message.about.redriven_to
+        );
+        source.ack(&[message.handle]).await.remove(0).expect("acked");
+    }
+}
+
+/// A letter of an older version, or of another program, says less; what comes beside it holds then.
+async fn a_letter_that_says_less_is_read_all_the_same(server: &QueueServer) {
+    let url = server.queue(&[]).await;
+    let queue_name = url.rsplit('/').next().unwrap_or_default();
+    for (words, redriven_to) in [("{\"destination\":\"eu\"}", Some("eu")), ("no JSON", None), ("[]", None)] {
+        let text = |text: &str| {
+            let value = MessageAttributeValue::builder().data_type("String").string_value(text);
+            value.build().expect("a type")
+        };
+        let send = server.client().send_message().queue_url(&url).message_body("a");
+        let send = send.message_attributes(LETTER_ATTRIBUTE, text(words)).message_attributes("x", text("y"));
+        send.send().await.unwrap_or_else(|error| panic!("{server}: {error:?}"));
+        let (source, _) = source_at(&server.aws(), &url, 300);
+        let message = receive(&source, 1, server).await.remove(0);
+        let about = &message.about;
+        assert!(message.is_redriven, "{server}: {words}");
+        assert_eq!((&*about.source, about.redriven_to.as_deref()), (queue_name, redriven_to), "{server}");
+        assert_eq!(about.attributes.get("x").map(String::as_str), Some("y"), "{server}");
+        source.ack(&[message.handle]).await.remove(0).expect("acked");
+    }
 }
 
 async fn any_bytes_come_back_as_they_were(server: &QueueServer) {
@@ -220,6 +277,8 @@ macro_rules! standard_cases {
         $(on_servers! { $name = $kind:
             every_letter_is_stored,
             a_letter_says_all_it_knows,
+            what_came_beside_the_event_comes_again,
+            a_letter_that_says_less_is_read_all_the_same,
             any_bytes_come_back_as_they_were,
             any_id_can_be_written,
             a_call_holds_no_more_than_the_service_takes,

@@ -13,6 +13,8 @@ use tributary::{
     failure::CallError,
     local::{ChannelSpec, Faults, LakeClient, Local, LocalOptions},
     publish::{Destination, Verdict, cloudtrail_lake::CloudTrailLake},
+    redact::Redaction,
+    route::Route,
 };
 
 use crate::{
@@ -37,6 +39,8 @@ fn lake_of(aws: &Aws, channel: ChannelArn, external_id: Option<&str>) -> CloudTr
         concurrency_max: 1,
         request_timeout: Duration::from_millis(700),
         oversize: Oversize::Move,
+        route: Route::default(),
+        redaction: Redaction::default(),
     };
     let batch = BatchConfig { linger: Duration::ZERO, events_max: 100, bytes_max: 999_999 };
     CloudTrailLake::new(aws, &destination, &batch)

@@ -36,6 +36,7 @@ pub(super) fn source_at(aws: &Aws, url: &str, visibility: u64) -> (SqsSource, Ar
         wait: Duration::from_secs(1),
         visibility: Duration::from_secs(visibility),
         format: None,
+        format_attribute: None,
     };
     (SqsSource::new(aws, &config, metrics.clone()), metrics)
 }
