@@ -9,7 +9,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytestring::ByteString;
 
-use crate::{formats::Format, json, limits::LONG_TEXT_CHARS_MAX};
+use crate::{formats::Format, jq::Parsed, json, limits::LONG_TEXT_CHARS_MAX};
 
 mod form;
 
@@ -130,16 +130,24 @@ pub struct IdentifiedEvent {
     /// By which two events of one id are told apart: over the whole event, or over what identifies it, where the id is
     /// the hash of that.
     pub content_hash: ContentHash,
+    /// The event's value, where its format is a mapping: it is parsed once.
+    pub(crate) parsed: Option<Parsed>,
 }
 
 impl IdentifiedEvent {
+    /// What it takes beyond its own bytes, about, until it is mapped.
+    pub(crate) fn added_bytes(&self) -> usize {
+        self.parsed.as_ref().map_or(0, |_| Parsed::bytes(self.raw.json.len()))
+    }
+
     /// The same event with another text, of which something was taken out. Its id and its content hash stay those of
     /// what was received.
     pub(crate) fn with_text(&self, json: String) -> Self {
         let json = ByteString::from(json);
         let members = json::members(&json).unwrap_or_default();
         let raw = RawEvent { json, members, content_hash: self.raw.content_hash };
-        Self { raw, format: self.format.clone(), id: self.id.clone(), content_hash: self.content_hash }
+        let (format, id) = (self.format.clone(), self.id.clone());
+        Self { raw, format, id, content_hash: self.content_hash, parsed: None }
     }
 }
 

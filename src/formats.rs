@@ -126,7 +126,7 @@ impl Formats {
     }
 
     /// Which mapping says that the event is of its format. One that cannot say is not asked further.
-    pub(crate) fn matching(&self, input: &Input) -> Option<Arc<Mapping>> {
+    pub(crate) fn matching(&self, input: &Input<'_>) -> Option<Arc<Mapping>> {
         self.mappings().find(|mapping| mapping.matches.is_true(input).unwrap_or_default()).cloned()
     }
 }

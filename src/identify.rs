@@ -53,13 +53,14 @@ pub fn identify(
 fn declared(raw: RawEvent, format: Format, key: &'static str) -> Result<IdentifiedEvent, Rejection> {
     let id = id::event_id(raw.get(key), key)?;
     let content_hash = raw.content_hash;
-    Ok(IdentifiedEvent { raw, format, id, content_hash })
+    Ok(IdentifiedEvent { raw, format, id, content_hash, parsed: None })
 }
 
-fn mapped(raw: RawEvent, mapping: Arc<Mapping>, input: &Input) -> Result<IdentifiedEvent, Rejection> {
+fn mapped(raw: RawEvent, mapping: Arc<Mapping>, input: &Input<'_>) -> Result<IdentifiedEvent, Rejection> {
     let said = mapping.id.json(input).map_err(|error| error.rejection)?;
     let (id, content_hash) = identity(said.as_ref(), raw.content_hash)?;
-    Ok(IdentifiedEvent { raw, format: Format::Mapped(mapping), id, content_hash })
+    let parsed = Some(input.parsed());
+    Ok(IdentifiedEvent { raw, format: Format::Mapped(mapping), id, content_hash, parsed })
 }
 
 /// A text is an id that the producer declared. Of anything else the hash is taken; then two events with one id are

@@ -13,7 +13,7 @@ mod rules;
 mod terms;
 mod value;
 
-use std::{fmt, sync::Arc};
+use std::{cell::OnceCell, fmt, sync::Arc};
 
 use bytestring::ByteString;
 use jaq_core::{
@@ -29,6 +29,7 @@ pub use self::{
     terms::{ObjectKey, object_keys},
 };
 use crate::{
+    event::IdentifiedEvent,
     failure::{Reason, Rejection},
     receive::About,
 };
@@ -66,6 +67,7 @@ pub struct Program {
     filter: Filter<Data>,
     /// The paths whose members are looked up at once.
     paths: Vec<Vec<Val>>,
+    asks_for_message: bool,
     /// The sentences that it may say of an event: written out in the program, so that no payload is in them.
     sentences: Vec<String>,
 }
@@ -76,18 +78,53 @@ impl fmt::Debug for Program {
     }
 }
 
+/// An event's value, kept so that it is parsed once. Cheap to clone.
+#[derive(Clone)]
+pub struct Parsed(Val);
+
+impl Parsed {
+    /// Of an event of so many bytes, about: each member is an entry, a key and a value of its own.
+    pub const fn bytes(json_bytes: usize) -> usize {
+        8 * json_bytes
+    }
+}
+
+impl fmt::Debug for Parsed {
+    /// Nothing of it: no payload may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parsed")
+    }
+}
+
 /// One event as programs see it, parsed once for all of them.
-pub struct Input {
+pub struct Input<'a> {
     event: Val,
-    message: Val,
+    about: &'a About,
+    /// Made when the first program asks for it, which most do not.
+    message: OnceCell<Val>,
     format: Val,
 }
 
-impl Input {
+impl<'a> Input<'a> {
     /// Of the event's text, which must be well-formed.
-    pub fn new(json: &ByteString, about: &About, format: &str) -> Self {
-        let format = Val::from(format.to_owned());
-        Self { event: value::of_json(json), message: value::message(about), format }
+    pub fn new(json: &ByteString, about: &'a About, format: &str) -> Self {
+        Self::with(value::of_json(json), about, format)
+    }
+
+    /// Of an event that stage 3 has passed.
+    pub fn of(event: &IdentifiedEvent, about: &'a About) -> Self {
+        let value =
+            event.parsed.as_ref().map_or_else(|| value::of_json(&event.raw.json), |parsed| parsed.0.clone());
+        Self::with(value, about, event.format.name())
+    }
+
+    fn with(event: Val, about: &'a About, format: &str) -> Self {
+        Self { event, about, message: OnceCell::new(), format: Val::from(format.to_owned()) }
+    }
+
+    /// The event's value, for [`Input::of`].
+    pub(crate) fn parsed(&self) -> Parsed {
+        Parsed(self.event.clone())
     }
 
     /// The same event, now that its format is known.
@@ -96,8 +133,9 @@ impl Input {
         Self { format: Val::from(format.to_owned()), ..self }
     }
 
-    fn variables(&self) -> Vars<Val> {
-        Vars::new([self.message.clone(), self.format.clone()])
+    fn variables(&self, with_message: bool) -> Vars<Val> {
+        let message = with_message.then(|| self.message.get_or_init(|| value::message(self.about)).clone());
+        Vars::new([message.unwrap_or_default(), self.format.clone()])
     }
 }
 
@@ -138,14 +176,15 @@ impl Program {
         let taken = members::take(&whole);
         // What is wrong is said of the text as it was written.
         let filter = compiled(&taken.text).or_else(|_| compiled(&whole))?;
-        Ok(Self { filter, paths: taken.paths, sentences: read.sentences })
+        let asks_for_message = whole.contains(VARIABLES[0]);
+        Ok(Self { filter, paths: taken.paths, asks_for_message, sentences: read.sentences })
     }
 
     /// Whether the first value is neither `null` nor `false`. No value at all is no.
     ///
     /// # Errors
     /// The program has no answer for this event.
-    pub fn is_true(&self, input: &Input) -> Result<bool, RunError> {
+    pub fn is_true(&self, input: &Input<'_>) -> Result<bool, RunError> {
         Ok(self.first(input)?.is_some_and(|value| !matches!(value, Val::Null | Val::Bool(false))))
     }
 
@@ -153,7 +192,7 @@ impl Program {
     ///
     /// # Errors
     /// The program has no answer for this event.
-    pub fn json(&self, input: &Input) -> Result<Option<ByteString>, RunError> {
+    pub fn json(&self, input: &Input<'_>) -> Result<Option<ByteString>, RunError> {
         Ok(self.first(input)?.map(|value| value::text(&value)))
     }
 
@@ -161,7 +200,7 @@ impl Program {
     ///
     /// # Errors
     /// The program has no answer for this event.
-    pub fn paths(&self, input: &Input) -> Result<Vec<Vec<Step>>, RunError> {
+    pub fn paths(&self, input: &Input<'_>) -> Result<Vec<Vec<Step>>, RunError> {
         let mut paths = Vec::new();
         for value in self.run(input) {
             let value = value.map_err(|error| self.explained(error))?;
@@ -178,13 +217,13 @@ impl Program {
     ///
     /// # Errors
     /// The program has no answer for this event.
-    pub(crate) fn first(&self, input: &Input) -> Result<Option<Val>, RunError> {
+    pub(crate) fn first(&self, input: &Input<'_>) -> Result<Option<Val>, RunError> {
         self.run(input).next().transpose().map_err(|error| self.explained(error))
     }
 
-    fn run<'a>(&'a self, input: &Input) -> impl Iterator<Item = jaq_core::ValR<Val>> + 'a {
+    fn run<'a>(&'a self, input: &Input<'_>) -> impl Iterator<Item = jaq_core::ValR<Val>> + 'a {
         let tables = Tables { lut: &self.filter.lut, paths: &self.paths };
-        let context = Ctx::<Data>::new(tables, input.variables());
+        let context = Ctx::<Data>::new(tables, input.variables(self.asks_for_message));
         self.filter.id.run((context, input.event.clone())).map(unwrap_valr)
     }
 

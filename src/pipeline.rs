@@ -374,7 +374,10 @@ impl Stages {
             return;
         }
         match found.into_event().and_then(|raw| self.identify(raw, &origin.about)) {
-            Ok(event) => self.route(event, &mut shares),
+            Ok(event) => {
+                shares.weigh(event.added_bytes());
+                self.route(event, &mut shares);
+            }
             Err(rejection) => shares.candidate(Err(rejection), &self.rejected_early),
         }
     }

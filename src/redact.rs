@@ -76,7 +76,7 @@ impl Redaction {
         if asked.iter().all(|(_, _, program)| program.is_none()) {
             return Ok(None);
         }
-        let input = Input::new(&event.raw.json, about, event.format.name());
+        let input = Input::of(event, about);
         let mut edits = Edits::default();
         for (key, act, program) in asked {
             let Some(program) = program else { continue };

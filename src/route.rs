@@ -50,7 +50,7 @@ pub enum Way {
 pub struct Asked<'a> {
     event: &'a IdentifiedEvent,
     about: &'a About,
-    input: OnceCell<Input>,
+    input: OnceCell<Input<'a>>,
 }
 
 /// Proof that a delivery ends here on purpose: a rule dropped it, or it was no event to begin with.
@@ -80,7 +80,7 @@ impl<'a> Asked<'a> {
     }
 
     fn is_true(&self, program: &Program) -> Result<bool, RunError> {
-        let input = self.input.get_or_init(|| Input::new(&self.event.raw.json, self.about, self.format()));
+        let input = self.input.get_or_init(|| Input::of(self.event, self.about));
         program.is_true(input)
     }
 }

@@ -1,7 +1,10 @@
+use std::sync::LazyLock;
+
 use super::*;
 
-fn input(json: &str) -> Input {
-    Input::new(&json.into(), &About::default(), "f")
+fn input(json: &str) -> Input<'static> {
+    static ABOUT: LazyLock<About> = LazyLock::new(About::default);
+    Input::new(&json.into(), &ABOUT, "f")
 }
 
 fn run(text: &str, json: &str) -> String {
@@ -190,7 +193,7 @@ fn members_looked_up_at_once_are_those_that_the_path_says() {
         let all = |filter: Filter<Data>, paths: &[Vec<Val>]| -> Vec<String> {
             let input = input(event);
             let tables = Tables { lut: &filter.lut, paths };
-            let run = filter.id.run((Ctx::<Data>::new(tables, input.variables()), input.event.clone()));
+            let run = filter.id.run((Ctx::<Data>::new(tables, input.variables(true)), input.event.clone()));
             run.map(|value| {
                 unwrap_valr(value).map_or_else(|error| error.to_string(), |value| value.to_string())
             })

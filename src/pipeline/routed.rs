@@ -36,6 +36,14 @@ impl Shares<'_> {
         self.share(flow).ack(Proof::Filtered(filtered));
     }
 
+    /// Takes more room for the event: it turned out to weigh more than its bytes.
+    pub(super) fn weigh(&self, more_bytes: usize) {
+        match &self.room {
+            Some(room) => room.grow(more_bytes),
+            None => self.receipt.weigh(more_bytes),
+        }
+    }
+
     fn share(&mut self, flow: &Arc<Flow>) -> Receipt {
         self.receipt.share_with_room(flow, self.room.clone())
     }

@@ -91,7 +91,8 @@ fn what_is_one_event_has_one_id_and_what_is_not_has_not() {
 fn an_event_is_claimed_by_its_own_format_alone() {
     let formats = Formats::built_in();
     for ((folder, name), case) in published_cases().filter(|(_, case)| case.format.is_none()) {
-        let input = Input::new(&event_of(&case.input).to_string().into(), &About::default(), "");
+        let about = About::default();
+        let input = Input::new(&event_of(&case.input).to_string().into(), &about, "");
         let claims = |mapping: &&Arc<Mapping>| part(mapping, "matches").is_true(&input).expect("an answer");
         let claimed: Vec<_> = formats.mappings().filter(claims).map(|mapping| &*mapping.name).collect();
         assert_eq!(claimed, [folder.as_str()], "{name}");

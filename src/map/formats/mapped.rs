@@ -22,7 +22,7 @@ pub(in crate::map) fn map(
     about: &About,
     mapped: &mut EventData,
 ) -> Result<(), Rejection> {
-    let input = Input::new(&event.raw.json, about, &mapping.name);
+    let input = Input::of(event, about);
     let made = mapping.event.json(&input).map_err(|error| error.rejection)?;
     let mut members = made.as_ref().and_then(json::members).ok_or_else(no_event)?;
     members.retain(|member| &*member.json != "null");

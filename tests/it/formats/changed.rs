@@ -26,7 +26,8 @@ fn whatever_stands_in_one_place_the_mapping_has_an_answer() {
         {
             let mut changed = event.clone();
             *changed.pointer_mut(place).expect("a place") = instead.clone();
-            let input = Input::new(&changed.to_string().into(), &About::default(), &folder);
+            let about = About::default();
+            let input = Input::new(&changed.to_string().into(), &about, &folder);
             assert!(secrets.paths(&input).is_ok(), "{folder}: secrets, {place} is {instead}");
             let is_of_it = case.format.is_some() || matches.is_true(&input).expect("an answer");
             if let (true, Err(rejection)) = (is_of_it, result(&changed, &folder)) {

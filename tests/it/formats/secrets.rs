@@ -23,7 +23,8 @@ fn what_is_secret_is_told_and_nothing_else() {
         let of_it: Vec<_> = events.iter().filter(|(format, _)| **format == *mapping.name).collect();
         assert!(!of_it.is_empty(), "{}: no event", mapping.name);
         for (_, event) in of_it {
-            let input = Input::new(&event.to_string().into(), &About::default(), &mapping.name);
+            let about = About::default();
+            let input = Input::new(&event.to_string().into(), &about, &mapping.name);
             let told: BTreeSet<_> =
                 secrets.paths(&input).expect("paths").iter().map(|path| pointer(path)).collect();
             assert_eq!(told, marked(event), "{}", mapping.name);
