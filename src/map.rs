@@ -4,6 +4,8 @@
 //! Nothing is invented, nothing is dropped but members that are `null`, which say nothing. The same event maps to
 //! the same data on every worker, so that a second copy is a copy.
 
+use std::borrow::Cow;
+
 use bytestring::ByteString;
 
 use crate::{
@@ -89,13 +91,14 @@ fn missing(field: Field, what: &str) -> Rejection {
     Rejection::new(Reason::MissingField, format!("{} {what}", field.name()))
 }
 
-/// Sets the event's time in seconds UTC; keeps what was written where that said more.
+/// Sets the event's time in seconds UTC; keeps what was written where that said more. Both `CloudTrail` and the lake's
+/// schema document their times as UTC, so one without a zone is no guess.
 fn put_time(mapped: &mut EventData, json: Option<&ByteString>) -> Result<(), Rejection> {
     put_required(mapped, Field::EventTime, json)?;
     let Some(json) = json else { return Ok(()) };
-    let sentence = "eventTime is no RFC 3339 time with a zone, such as 2024-01-31T23:59:59Z";
+    let sentence = "eventTime is no time such as 2024-01-31T23:59:59Z";
     let written = json::text(json).ok_or_else(|| Rejection::new(Reason::BadTime, sentence))?;
-    match time::seconds_utc(&written) {
+    match time::seconds_utc(&written).or_else(|| time::any_text(&written).map(Cow::Owned)) {
         None => return Err(Rejection::new(Reason::BadTime, sentence)),
         Some(time) if time == *written => {}
         Some(time) => {

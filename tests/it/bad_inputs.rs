@@ -258,7 +258,11 @@ fn not_mapped() -> Vec<Row> {
         row("a record without a time", native(&[("eventTime", "")]), &["missing_field"]),
         row("a time that is none", native(&[("eventTime", "\"yesterday\"")]), &["bad_time"]),
         row("a day that is none", native(&[("eventTime", "\"2023-02-30T00:00:00Z\"")]), &["bad_time"]),
-        row("a time without a zone", native(&[("eventTime", "\"2024-03-01T08:15:00\"")]), &["bad_time"]),
+        row(
+            "a time without a zone, which is UTC",
+            native(&[("eventTime", "\"2024-03-01T08:15:00\"")]),
+            &["ok"],
+        ),
         row("a time in seconds", native(&[("eventTime", "1709280900")]), &["wrong_type"]),
         row("a time with half a surrogate", native(&[("eventTime", r#""\ud83d""#)]), &["lone_surrogate"]),
         row("an identity that is text", native(&[("userIdentity", "\"ana\"")]), &["wrong_type"]),

@@ -1,6 +1,8 @@
 //! Two channels of one lake, of which one is gone: the other gets its events as on any day, and the first gets all of
 //! them after the cure.
 
+use std::time::Duration;
+
 use tributary::local::Faults;
 
 use super::{
@@ -47,8 +49,9 @@ async fn a_channel_that_denies_us_does_not_hold_up_the_other() {
         })
         .await;
     endpoints.misbehave(Faults::default());
+    // A delivery can have been turned away for 45 s, and once more for 90 s, before the cure was found out.
     worker
-        .until("both channels have all", async |worker: &Worker| {
+        .until_within(Duration::from_mins(5), "both channels have all", async |worker: &Worker| {
             (published(&worker.scrape().await, "other") == EVENTS as u64).then_some(())
         })
         .await;

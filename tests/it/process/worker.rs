@@ -180,9 +180,19 @@ impl Worker {
     }
 
     /// Waits until `look` finds something; fails with `what` and the last log lines.
-    pub(crate) async fn until<T>(&self, what: &str, mut look: impl AsyncFnMut(&Self) -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, look: impl AsyncFnMut(&Self) -> Option<T>) -> T {
+        self.until_within(PATIENCE, what, look).await
+    }
+
+    /// As [`Worker::until`], for what takes longer by design.
+    pub(crate) async fn until_within<T>(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut look: impl AsyncFnMut(&Self) -> Option<T>,
+    ) -> T {
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < patience {
             if let Some(found) = look(self).await {
                 return found;
             }
@@ -191,7 +201,7 @@ impl Worker {
         let ready = self.get("/readyz").await;
         panic!(
             "not within {} s: {what}\n/readyz: {ready:?}\nlast log lines:\n{}",
-            PATIENCE.as_secs(),
+            patience.as_secs(),
             self.last_lines()
         );
     }
