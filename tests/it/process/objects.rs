@@ -15,6 +15,7 @@ use super::{
 };
 use crate::support::{
     local::options,
+    program::run,
     s3::S3,
     s3_proxy::{Asked, Fate, Proxy},
     valkey::Valkey,
@@ -37,9 +38,15 @@ impl Trail {
     }
 
     async fn with(name: &str, options: LocalOptions) -> Self {
+        let trail = Self::silent(name, options).await;
+        trail.s3.notify(&trail.queue).await;
+        trail
+    }
+
+    /// As if the bucket had been there before the queue.
+    async fn silent(name: &str, options: LocalOptions) -> Self {
         let s3 = S3::with_bucket(name).await;
         let (queue, letters) = (s3.server.queue(&[]).await, s3.server.queue(&[]).await);
-        s3.notify(&queue).await;
         Self { s3, endpoints: Endpoints::with(options).await, queue, letters }
     }
 
@@ -157,6 +164,42 @@ async fn log_files_that_s3_announces_are_published_once() {
     assert_eq!(scrape.sum_of("tributary_notices_total", "\"empty_object\""), 1);
     assert_eq!(scrape.sum("tributary_object_records_total"), (all.len() + files[..3].concat().len()) as u64);
     assert_eq!(scrape.term("dead_lettered"), 0);
+    assert_eq!(worker.stop().await.code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn history_that_is_sent_twice_is_published_once() {
+    let trail = Trail::silent("history", options()).await;
+    let files: Vec<_> = (20..24).map(|seed| events(seed, 60)).collect();
+    for (at, file) in files.iter().enumerate() {
+        trail.s3.write(&format!("{FOLDER}/a file+{at}.json.gz"), log_file(file)).await;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = format!("s3://{}/AWSLogs/", trail.s3.name);
+    let backfill = async |checkpoint: &str| {
+        let checkpoint = folder.path().join(checkpoint);
+        let arguments = ["backfill", &place, "--json", "--checkpoint", checkpoint.to_str().expect("UTF-8")];
+        let environment = trail.environment(&[]);
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let ran = run(&arguments, &environment).await;
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.json()["objects"].as_u64().expect("a number")
+    };
+    assert_eq!(backfill("first").await, files.len() as u64);
+    let worker = trail.worker(&[]).await;
+    let all = files.concat();
+    trail.endpoints.until_stored(&worker, all.len() as u64).await;
+    assert_eq!(backfill("second").await, files.len() as u64);
+    worker
+        .until("the copies were read", async |worker: &Worker| {
+            let records = worker.scrape().await.sum("tributary_object_records_total");
+            (records == 2 * all.len() as u64).then_some(())
+        })
+        .await;
+    trail.until_drained(&worker).await;
+    assert_eq!(trail.endpoints.assert_all_stored(&all).await, 0, "nothing new");
+    worker.scrape().await.assert_at_rest();
     assert_eq!(worker.stop().await.code, Some(0));
 }
 
