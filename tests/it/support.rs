@@ -5,6 +5,7 @@ pub(crate) mod dynamodb;
 pub(crate) mod dynamodb_proxy;
 pub(crate) mod local;
 pub(crate) mod node;
+pub(crate) mod one_message;
 pub(crate) mod program;
 pub(crate) mod python;
 pub(crate) mod queues;

@@ -1,20 +1,12 @@
 //! What was unpacked takes room until it is settled: a pipeline whose lake does not answer yet.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 use tributary::{
     batch::Limits,
     config::{BreakerConfig, Oversize},
-    dead_letter::{DeadLetter, Letter, StoreError},
     dedupe::{OnConflict, memory::MemoryLedger},
     event::ReadyEvent,
     failure::CallError,
@@ -22,48 +14,23 @@ use tributary::{
     metrics::Metrics,
     pipeline::{LaneParts, Pipeline, Shutdown},
     publish::{Destination, LaneSettings, Verdict},
-    receive::{Deadline, Handle, Message, Source},
     redact::Redaction,
     route::{Route, Unmatched},
 };
 
 use super::wrapping::gzip;
-use crate::process::events;
+use crate::{
+    process::events,
+    support::one_message::{NoLetters, OneMessage},
+};
 
 const EVENTS: usize = 50;
 
 /// A queue with one message, and a lake that answers when it is told to.
 #[derive(Clone)]
 struct World {
-    message: Arc<Mutex<Option<Message>>>,
+    queue: OneMessage,
     answers: Arc<Semaphore>,
-}
-
-#[async_trait]
-impl Source for World {
-    async fn receive(&self) -> Result<Vec<Message>, CallError> {
-        let message = self.message.lock().expect("no panic").take();
-        if message.is_none() {
-            sleep(Duration::from_secs(1)).await;
-        }
-        Ok(message.into_iter().collect())
-    }
-
-    async fn ack(&self, handles: &[Handle]) -> Vec<Result<(), CallError>> {
-        handles.iter().map(|_| Ok(())).collect()
-    }
-
-    async fn give_back(&self, handles: &[(Handle, Duration)]) -> Vec<Result<(), CallError>> {
-        handles.iter().map(|_| panic!("nothing is given back")).collect()
-    }
-
-    async fn keep_alive(&self) {
-        std::future::pending::<()>().await;
-    }
-
-    fn batch_max(&self) -> usize {
-        10
-    }
 }
 
 #[async_trait]
@@ -75,13 +42,6 @@ impl Destination for World {
     async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
         self.answers.acquire().await.expect("never closed").forget();
         Ok(events.iter().map(|event| Verdict::Accepted { stored_as: event.id().to_string() }).collect())
-    }
-}
-
-#[async_trait]
-impl DeadLetter for World {
-    async fn store(&self, letters: &[Letter]) -> Vec<Result<(), StoreError>> {
-        letters.iter().map(|_| panic!("nothing is dead-lettered")).collect()
     }
 }
 
@@ -102,9 +62,9 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         redaction: Redaction::default(),
     };
     Pipeline {
-        source: Arc::new(world.clone()),
+        source: Arc::new(world.queue.clone()),
         ledger: Arc::new(MemoryLedger::new(Duration::from_hours(1), 1_000)),
-        letters: Arc::new(world.clone()),
+        letters: Arc::new(NoLetters),
         lanes: vec![lane],
         formats: tributary::formats::Formats::built_in(),
         objects: None,
@@ -136,19 +96,9 @@ fn taken(metrics: &Metrics) -> usize {
 #[tokio::test(start_paused = true)]
 async fn what_was_unpacked_takes_room_until_it_is_settled() {
     let plain = events(47, EVENTS).iter().map(|event| event.value.to_string()).collect::<Vec<_>>().join("\n");
-    let message = Message {
-        handle: Handle { message_id: "m".into(), delivery: 1 },
-        body: gzip(&plain).into(),
-        is_base64: false,
-        attempt: 1,
-        sent_at: None,
-        deadline: Deadline::new(Instant::now() + Duration::from_hours(1)),
-        group: None,
-        is_redriven: false,
-        about: Arc::default(),
-    };
-    let packed_bytes = message.body.len();
-    let world = World { message: Arc::new(Mutex::new(Some(message))), answers: Arc::new(Semaphore::new(0)) };
+    let body = gzip(&plain);
+    let packed_bytes = body.len();
+    let world = World { queue: OneMessage::new(body), answers: Arc::new(Semaphore::new(0)) };
     let (metrics, shutdown, mut worker) =
         (Metrics::new().expect("metrics"), Shutdown::default(), JoinSet::new());
     worker.spawn(pipeline(&world, &metrics).run(shutdown.clone()));

@@ -7,15 +7,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 use tributary::{
     batch::Limits,
     clock::Clock,
     config::{BreakerConfig, Oversize},
-    dead_letter::{DeadLetter, Letter, StoreError},
     dedupe::{Claim, Claimed, Claiming, Commit, Committed, Entry, Fact, Key, Ledger, OnConflict},
     event::ReadyEvent,
     failure::CallError,
@@ -24,12 +20,14 @@ use tributary::{
     pipeline::{LaneParts, Pipeline, Shutdown},
     publish::{Destination, LaneSettings, Verdict},
     publish_log::{Chain, Line, Part, PublishLog, Shelf},
-    receive::{Deadline, Handle, Message, Source},
     redact::Redaction,
     route::{Route, Unmatched},
 };
 
-use crate::process::events;
+use crate::{
+    process::events,
+    support::one_message::{NoLetters, OneMessage},
+};
 
 const EVENTS: usize = 40;
 
@@ -37,35 +35,8 @@ const EVENTS: usize = 40;
 /// always lost when they are to be committed.
 #[derive(Clone, Default)]
 struct World {
-    message: Arc<Mutex<Option<Message>>>,
+    queue: OneMessage,
     shelf: Arc<Mutex<Vec<u8>>>,
-}
-
-#[async_trait]
-impl Source for World {
-    async fn receive(&self) -> Result<Vec<Message>, CallError> {
-        let message = self.message.lock().expect("no panic").take();
-        if message.is_none() {
-            sleep(Duration::from_secs(1)).await;
-        }
-        Ok(message.into_iter().collect())
-    }
-
-    async fn ack(&self, handles: &[Handle]) -> Vec<Result<(), CallError>> {
-        handles.iter().map(|_| Ok(())).collect()
-    }
-
-    async fn give_back(&self, handles: &[(Handle, Duration)]) -> Vec<Result<(), CallError>> {
-        handles.iter().map(|_| panic!("nothing is given back")).collect()
-    }
-
-    async fn keep_alive(&self) {
-        std::future::pending::<()>().await;
-    }
-
-    fn batch_max(&self) -> usize {
-        10
-    }
 }
 
 #[async_trait]
@@ -104,13 +75,6 @@ impl Destination for World {
     async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
         let stored_as = |event: &&ReadyEvent| format!("stored-{}", event.id());
         Ok(events.iter().map(|event| Verdict::Accepted { stored_as: stored_as(event) }).collect())
-    }
-}
-
-#[async_trait]
-impl DeadLetter for World {
-    async fn store(&self, letters: &[Letter]) -> Vec<Result<(), StoreError>> {
-        letters.iter().map(|_| panic!("nothing is dead-lettered")).collect()
     }
 }
 
@@ -158,9 +122,9 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
         clock: Clock::system(),
     };
     Pipeline {
-        source: Arc::new(world.clone()),
+        source: Arc::new(world.queue.clone()),
         ledger: Arc::new(world.clone()),
-        letters: Arc::new(world.clone()),
+        letters: Arc::new(NoLetters),
         lanes: vec![lane],
         formats: tributary::formats::Formats::built_in(),
         format: None,
@@ -184,19 +148,9 @@ fn pipeline(world: &World, metrics: &Arc<Metrics>) -> Pipeline {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_is_logged_also_when_its_claim_was_lost_before_it_could_be_committed() {
-    let (world, metrics, events) = (World::default(), Metrics::new().expect("metrics"), events(31, EVENTS));
+    let (metrics, events) = (Metrics::new().expect("metrics"), events(31, EVENTS));
     let body = events.iter().map(|event| event.value.to_string()).collect::<Vec<_>>().join("\n");
-    *world.message.lock().expect("no panic") = Some(Message {
-        handle: Handle { message_id: "m".into(), delivery: 1 },
-        body: body.into(),
-        is_base64: false,
-        attempt: 1,
-        sent_at: None,
-        deadline: Deadline::new(Instant::now() + Duration::from_mins(10)),
-        group: None,
-        is_redriven: false,
-        about: Arc::default(),
-    });
+    let world = World { queue: OneMessage::new(body), ..World::default() };
     let (shutdown, mut worker) = (Shutdown::default(), JoinSet::new());
     worker.spawn(pipeline(&world, &metrics).run(shutdown.clone()));
     sleep(Duration::from_secs(5)).await;
