@@ -66,7 +66,14 @@ pub struct About {
     pub redriven_to: Option<Arc<str>>,
 }
 
-/// What a source hands over: plain values, no behaviour.
+impl About {
+    /// What it takes, about.
+    pub fn bytes(&self) -> usize {
+        self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
+/// What a source hands over: plain values.
 #[derive(Clone)]
 pub struct Message {
     /// How to settle it.
@@ -87,6 +94,13 @@ pub struct Message {
     pub is_redriven: bool,
     /// What came beside the body.
     pub about: Arc<About>,
+}
+
+impl Message {
+    /// What it takes, about: its body and what came beside it.
+    pub fn bytes(&self) -> usize {
+        self.body.len() + self.about.bytes()
+    }
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ impl Shared {
 
     fn with_receipts(&self, messages: Vec<Message>, mut permit: Permit) -> Received {
         let receipts = messages.into_iter().map(|message| {
-            let room = permit.split(message.body.len() + MESSAGE_OVERHEAD_BYTES);
+            let room = permit.split(message.bytes() + MESSAGE_OVERHEAD_BYTES);
             let receipt = MessageReceipt::new(&message, room, self.intake.to_settler.clone());
             (message, receipt)
         });
@@ -182,9 +182,7 @@ impl Shared {
         process.polls.by(&[("result", result)]).increment(1);
         process.messages_received.increment(messages.len() as u64);
         process.receivers.set(self.wanted.load(Ordering::Relaxed) as f64);
-        if let Some(bytes) =
-            messages.iter().map(|message| message.body.len()).sum::<usize>().checked_div(messages.len())
-        {
+        if let Some(bytes) = messages.iter().map(Message::bytes).sum::<usize>().checked_div(messages.len()) {
             let usual = self.usual_bytes.load(Ordering::Relaxed);
             self.usual_bytes.store((usual * 7 + bytes) / 8, Ordering::Relaxed);
         }

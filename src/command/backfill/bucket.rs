@@ -77,8 +77,11 @@ impl Bucket {
                     return Ok(seen);
                 }
             }
-            if page.is_truncated() != Some(true) || page.contents().is_empty() {
+            if page.is_truncated() != Some(true) {
                 break;
+            }
+            if page.contents().is_empty() {
+                return Err(CommandError::Failed(empty_page(&self.name).into()));
             }
         }
         // When sending has ended early nobody takes it; then that is told.
@@ -151,6 +154,13 @@ fn announcement(bucket: &str, key: &str) -> Message {
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
+/// Going on after the last key would ask for the same page for ever, and stopping would leave out the rest.
+fn empty_page(bucket: &str) -> String {
+    format!(
+        "{bucket} was listed with an empty page that is not the last: run the same command again to go on"
+    )
+}
+
 fn out_of_order(bucket: &str) -> String {
     format!(
         "the bucket {bucket} does not list its keys in order, as directory buckets do not: copy its objects to a \

@@ -70,7 +70,8 @@ pub(crate) async fn send(target: &Target, batch: Batch, mut intervals: Intervals
                 continue;
             }
             Err(failure) if is_refusal(&failure) => {
-                let not_sent = |(message, _)| NotSent { message, code: failure.code.clone(), is_final: true };
+                let (code, is_final) = (&failure.code, is_of_the_message(&failure.code));
+                let not_sent = |(message, _)| NotSent { message, code: code.clone(), is_final };
                 sent.failed.extend(entries.into_iter().map(not_sent));
                 Vec::new()
             }
@@ -104,7 +105,7 @@ fn settle(sent: &mut Sent, entries: Vec<Entry>, answer: &Answer, may_try_again: 
             continue;
         }
         let failed = answer.failed.iter().find(|failed| failed.id == id);
-        let is_final = failed.is_some_and(|failed| failed.sender_fault);
+        let is_final = failed.is_some_and(|failed| failed.sender_fault && is_of_the_message(&failed.code));
         if may_try_again && !is_final {
             again.push(entry);
         } else {
@@ -144,6 +145,22 @@ async fn call(target: &Target, entries: &[Entry]) -> Result<Answer, Failure> {
 fn is_fatal(failure: &Failure) -> bool {
     failure.reached == Reached::NothingByOurFault || OURS.contains(&failure.code.as_str())
 }
+
+/// Whether a code says that this message can never be sent, whoever sends it and when. Only then may it be passed over:
+/// what is said of a key, a permission or a proxy holds for every message, and may be cured.
+fn is_of_the_message(code: &str) -> bool {
+    OF_THE_MESSAGE.contains(&code)
+}
+
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>, and what the
+/// service says of a message that is too long.
+const OF_THE_MESSAGE: [&str; 5] = [
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "MessageTooLong",
+    "BatchRequestTooLong",
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+];
 
 /// An answer that says no to this request, and would again.
 fn is_refusal(failure: &Failure) -> bool {

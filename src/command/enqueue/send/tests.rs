@@ -146,3 +146,22 @@ async fn what_no_repetition_cures_ends_it_at_once_and_what_does_not_pass_ends_it
         assert_eq!(calls.lock().unwrap().len(), attempts, "{code}");
     }
 }
+
+#[tokio::test]
+async fn what_is_said_of_a_key_or_by_a_proxy_is_no_fault_of_a_message() {
+    for (code, is_final) in
+        [("KMS.SomethingNew", false), ("unnamed", false), ("InvalidMessageContents", true)]
+    {
+        let (target, _calls, _server) = serve(move |_, _| (400, refusal(code))).await;
+        let sent = send(&target, batch(&["one"]), at_once()).await;
+        assert_eq!((sent.messages, sent.failed.len()), (0, 1), "{code}");
+        assert_eq!(sent.failed[0].is_final, is_final, "{code}");
+    }
+    let (target, _calls, _server) = serve(|_, _| {
+        let failed = json!([{"Id": "0", "Code": "KmsSomethingNew", "SenderFault": true}]);
+        (200, json!({"Successful": [], "Failed": failed}))
+    })
+    .await;
+    let sent = send(&target, batch(&["one"]), at_once()).await;
+    assert!(!sent.failed[0].is_final);
+}
