@@ -80,5 +80,6 @@ const ID: &str = "the id that the format's mapping names";
 
 fn unknown_format(formats: &Formats) -> Rejection {
     let names = formats.names().join(", ");
-    Rejection::new(Reason::UnknownFormat, format!("in none of the formats that are told by content: {names}"))
+    let sentence = format!("told by content, the event is in none of the formats that are known: {names}");
+    Rejection::new(Reason::UnknownFormat, sentence)
 }

@@ -3,7 +3,7 @@
 //!
 //! In: the text of a program, once; then events. Out: values, yes or no, or paths. A program sees the event, what is
 //! known of its message (`$message`) and its format (`$format`), and nothing else: no clock, no environment, no
-//! files. It always ends, because what could go on for ever is not in the language here (see [`rules`]).
+//! files. No event can make it go on for ever, because the words for that are not in the language here (see [`rules`]).
 
 mod faults;
 mod members;
@@ -193,7 +193,11 @@ impl Program {
     /// # Errors
     /// The program has no answer for this event.
     pub fn json(&self, input: &Input<'_>) -> Result<Option<ByteString>, RunError> {
-        Ok(self.first(input)?.map(|value| value::text(&value)))
+        let Some(value) = self.first(input)? else { return Ok(None) };
+        value::text(&value).map(Some).ok_or_else(|| RunError {
+            rejection: Rejection::new(Reason::MappingFailed, TOO_LARGE),
+            in_full: TOO_LARGE.to_owned(),
+        })
     }
 
     /// All values, each of which must be a path: the program is meant to be inside `path(…)`.
@@ -267,6 +271,9 @@ const MANY_PATHS: &str = "more than 10000 paths";
 fn no_paths(sentence: &'static str) -> RunError {
     RunError { rejection: Rejection::new(Reason::MappingFailed, sentence), in_full: sentence.to_owned() }
 }
+
+/// See [`value::text`].
+const TOO_LARGE: &str = "what the program makes of this event is larger than 4 MiB";
 
 /// The interpreter's own errors show values.
 const TYPES: &str = "an expression does not fit the types of this event; `tributary explain` says which";

@@ -52,7 +52,7 @@ pub(super) fn definitions() -> Vec<Def<&'static str>> {
 /// What is implemented in Rust.
 pub(super) fn functions() -> impl Iterator<Item = Fun<Data>> {
     let library = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    let inside = library.filter(|(name, ..)| !OUTSIDE.contains(name));
+    let inside = library.filter(|(name, ..)| !OUTSIDE.contains(name) && *name != natives::FROM_JSON);
     inside.chain(natives::functions().into_iter().map(run::<Data>))
 }
 

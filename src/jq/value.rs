@@ -1,6 +1,6 @@
 //! Between jaq's values and ours. In: values. Out: JSON text, hashes and paths; and `$message`.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use bytestring::ByteString;
 use jaq_core::ValT as _;
@@ -13,6 +13,13 @@ use crate::{
     json::{self, Cursor, Quoted},
     receive::About,
 };
+
+/// Longer numbers are not computed with.
+const DIGITS_MAX: usize = 64;
+
+/// Far more than any event of the lake. What is made of one place of an event again and again is small until it is
+/// written.
+const TEXT_BYTES_MAX: usize = 4 << 20;
 
 /// The value of well-formed JSON text. Texts without escapes share its memory.
 pub(super) fn of_json(text: &ByteString) -> Val {
@@ -53,6 +60,8 @@ fn parsed(text: &ByteString, cursor: &mut Cursor<'_>, depth: usize) -> Val {
             "null" => Val::Null,
             "true" => Val::Bool(true),
             "false" => Val::Bool(false),
+            // As text, or reading a number of a million digits would take seconds.
+            digits if digits.len() > DIGITS_MAX => Val::Num(Num::Dec(Arc::new(digits.to_owned()))),
             digits => Val::from_num(digits).unwrap_or_default(),
         },
     }
@@ -65,15 +74,16 @@ fn said(text: &ByteString, quoted: Quoted<'_>) -> Val {
 
 /// The value's JSON text. What is no JSON (`nan`, infinity, nesting that no reader follows) becomes `null`; a key that
 /// is no string is written as one.
-pub(super) fn text(value: &Val) -> ByteString {
+pub(super) fn text(value: &Val) -> Option<ByteString> {
     let mut out = String::with_capacity(256);
     push(&mut out, value, 0);
-    ByteString::from(out)
+    (out.len() <= TEXT_BYTES_MAX).then(|| ByteString::from(out))
 }
 
 fn push(out: &mut String, value: &Val, depth: usize) {
     match value {
-        _ if depth > DEPTH_MAX => out.push_str("null"),
+        // A mapping puts an event a few levels deeper than it came; the lake's reader follows 128.
+        _ if depth > DEPTH_MAX + 7 || out.len() > TEXT_BYTES_MAX => out.push_str("null"),
         Val::Null => out.push_str("null"),
         Val::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
         Val::Num(Num::Float(float)) if !float.is_finite() => out.push_str("null"),
@@ -104,8 +114,9 @@ fn push(out: &mut String, value: &Val, depth: usize) {
     }
 }
 
-pub(super) fn hash(value: &Val) -> ContentHash {
-    canonical_hash(&text(value))
+/// `None` where the value is too large.
+pub(super) fn hash(value: &Val) -> Option<ContentHash> {
+    text(value).map(|text| canonical_hash(&text))
 }
 
 /// The value as a path; `None` where it is none.
