@@ -188,4 +188,5 @@ def event: {
     errorMessage: (if .result.ok then null else .result.message end),
     additionalEventData: {context: .context, log: .log}
 };
+def secrets: empty;
 "#;

@@ -63,7 +63,7 @@ impl Redaction {
         about: &About,
     ) -> Result<Option<(IdentifiedEvent, Vec<Note>)>, Rejection> {
         let known = match &event.format {
-            Format::Mapped(mapping) => mapping.secrets.as_ref(),
+            Format::Mapped(mapping) => Some(&mapping.secrets),
             Format::Lake | Format::CloudTrail => None,
         };
         let own = |written: &'a Option<Written>| written.as_ref().map(|written| &*written.program);

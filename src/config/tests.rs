@@ -438,7 +438,7 @@ fn a_text_that_is_no_value_of_its_key_is_not_shown() {
 #[test]
 fn formats_are_known_before_anything_is_received() {
     let folder = tempfile::tempdir().unwrap();
-    let mapping = "def matches: false;\ndef id: .n;\ndef event: {};\n";
+    let mapping = "def matches: false;\ndef id: .n;\ndef event: {};\ndef secrets: empty;\n";
     std::fs::write(folder.path().join("mine.jq"), mapping).unwrap();
     let load = |format: &str| {
         let toml = format!("[source]\nformat = {format:?}\n[formats]\nfolder = {:?}\n", folder.path());
@@ -454,5 +454,5 @@ fn formats_are_known_before_anything_is_received() {
     std::fs::write(folder.path().join("mine.jq"), format!("{mapping}def event: {{\n  a: nosuch\n}};\n"))
         .unwrap();
     let said = load("mine").unwrap_err().to_string();
-    assert!(said.contains("mine.jq:5:6: nosuch with 0 arguments is not defined"), "{said}");
+    assert!(said.contains("mine.jq:6:6: nosuch with 0 arguments is not defined"), "{said}");
 }

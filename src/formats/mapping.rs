@@ -1,8 +1,8 @@
 //! One format that is written in jq. In: its text. Out: its programs, compiled, or everything that is wrong with them.
 //!
 //! The text is a row of definitions: `matches` (is an event of this format?), `id` (what identifies it: a text, or an
-//! object or array of which the hash is taken), `event` (the event in the lake's schema) and, if there are any,
-//! `secrets` (the paths of what must not reach the lake).
+//! object or array of which the hash is taken), `event` (the event in the lake's schema) and `secrets` (the paths of what
+//! must not reach the lake; `empty` if there is nothing, which has to be said).
 
 use std::{
     fmt,
@@ -31,7 +31,7 @@ pub struct Mapping {
     /// The event in the lake's schema.
     pub(crate) event: Program,
     /// The paths of what must not reach the lake.
-    pub(crate) secrets: Option<Program>,
+    pub(crate) secrets: Program,
     /// Where the fields of the event are written.
     keys: Vec<ObjectKey>,
 }
@@ -70,10 +70,11 @@ impl MappingFault {
 }
 
 /// What a mapping consists of, each with what it is for.
-const PARTS: [(&str, &str); 3] = [
+const PARTS: [(&str, &str); 4] = [
     ("matches", "says whether an event is of this format; false where it is only chosen by configuration"),
     ("id", "is what identifies an event"),
     ("event", "is the event in the lake's schema"),
+    ("secrets", "names what must not reach the lake; `empty` if nothing"),
 ];
 
 impl Mapping {
@@ -94,10 +95,9 @@ impl Mapping {
         let mut faults = Vec::new();
         let mut part =
             |entry: &str| Program::compile_entry(text, entry).map_err(|fault| faults.push(fault)).ok();
-        let [matches, id, event] = PARTS.map(|(name, _)| part(name));
-        let secrets = Program::compile_entry(text, "path(secrets)").ok();
-        match (matches, id, event) {
-            (Some(matches), Some(id), Some(event)) => Ok(Self {
+        let entries = ["matches", "id", "event", "path(secrets)"];
+        match entries.map(&mut part) {
+            [Some(matches), Some(id), Some(event), Some(secrets)] => Ok(Self {
                 name: name.into(),
                 path: None,
                 text: text.to_owned(),
@@ -107,7 +107,7 @@ impl Mapping {
                 secrets,
                 keys: object_keys(&format!("{text}\n.")),
             }),
-            _ => Err(absent(text)),
+            _ => Err(Some(absent(text)).filter(|absent| !absent.is_empty()).unwrap_or(faults)),
         }
     }
 

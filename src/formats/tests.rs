@@ -19,8 +19,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-const WHOLE: &str =
-    "# Mine.\ndef matches: has(\"mine\");\ndef id: .mine;\ndef event: {\n  version: \"1\"\n};\n";
+const WHOLE: &str = "# Mine.\ndef matches: has(\"mine\");\ndef id: .mine;\ndef event: {\n  version: \"1\"\n};\ndef secrets: empty;\n";
 
 #[test]
 fn the_operators_mappings_are_asked_first_and_replace_those_of_the_same_name() {
@@ -40,6 +39,7 @@ fn everything_that_is_wrong_in_a_folder_is_said_at_once_with_its_place() {
         ("a.jq", "def matches: true;\ndef id: .a b;\ndef event: {};\n"),
         ("b.jq", "def matches: true;\ndef id: nosuch(.a);\ndef event: {};\n"),
         ("c.jq", "def matches: true;\n"),
+        ("e.jq", &WHOLE.replace("def secrets: empty;\n", "")),
         ("d.jq", "def matches: true;\ndef id: [range(.n)];\ndef event: {};\n"),
         ("Upper.jq", WHOLE),
         ("lake.jq", WHOLE),
@@ -55,6 +55,8 @@ fn everything_that_is_wrong_in_a_folder_is_said_at_once_with_its_place() {
         "b.jq:2:9: nosuch with 1 arguments is not defined",
         "c.jq:1:1: there is no `def id: …;`",
         "c.jq:1:1: there is no `def event: …;`",
+        "c.jq:1:1: there is no `def secrets: …;`, which names what must not reach the lake; `empty` if nothing",
+        "e.jq:1:1: there is no `def secrets: …;`",
         "d.jq:2:10: range is not available",
         "Upper.jq: a format is named by its file",
         "lake.jq: this format is written in Rust",
@@ -62,7 +64,7 @@ fn everything_that_is_wrong_in_a_folder_is_said_at_once_with_its_place() {
     ] {
         assert!(said.iter().any(|said| said.starts_with(expected)), "{expected}: {said:#?}");
     }
-    assert_eq!(said.len(), 8, "{said:#?}");
+    assert_eq!(said.len(), 10, "{said:#?}");
 }
 
 #[test]

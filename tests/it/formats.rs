@@ -79,6 +79,11 @@ fn what_is_one_event_has_one_id_and_what_is_not_has_not() {
     let by_any_way = ["rest-edit", "v1-same-event", "rest-of-the-group", "event-bridge"];
     assert_eq!(ids("snyk", &by_any_way).len(), 1);
     assert_eq!(ids("snyk", &["one-millisecond-a", "one-millisecond-b", "one-millisecond-c"]).len(), 3);
+    assert_eq!(ids("snyk", &["one-spelling", "spellings-that-agree"]).len(), 1);
+    let odd = ["number-as-id-a", "number-as-id-b", "unknown-member-a", "unknown-member-b"];
+    assert_eq!(ids("snyk", &odd).len(), 4);
+    let differ = ["one-spelling", "spellings-that-differ-a", "spellings-that-differ-b"];
+    assert_eq!(ids("snyk", &differ).len(), 3);
     let same_offset = ["two-factor", "other-customer-same-offset", "no-customer", "offset-zero"];
     assert_eq!(ids("falcon", &same_offset).len(), 4);
     let same_insert_id = ["bucket-update", "same-insert-id-later", "same-insert-id-other-log"];
@@ -104,18 +109,42 @@ fn an_event_is_claimed_by_its_own_format_alone() {
 fn an_entry_of_kong_that_is_read_again_is_the_same_event() {
     let cases = cases();
     let entry = &cases[&("kong".to_owned(), "post".to_owned())].input;
-    let formats = Formats::built_in();
-    let kong = formats.mappings().find(|mapping| &*mapping.name == "kong").expect("a mapping");
     let id = |change: Value| {
         let mut entry = entry.clone();
         let members = entry.as_object_mut().expect("an object");
         members.extend(change.as_object().expect("an object").clone());
-        part(kong, "id")
-            .json(&Input::new(&entry.to_string().into(), &About::default(), "kong"))
-            .expect("an id")
+        id_of("kong", &entry)
     };
     assert_eq!(id(json!({"ttl": 7})), id(json!({"ttl": 6})));
     assert_ne!(id(json!({"status": 200})), id(json!({"status": 403})));
+}
+
+/// A client may choose the id of its request by a header, and so hide one request behind another.
+#[test]
+fn two_requests_to_kubernetes_under_one_audit_id_are_two_events() {
+    let cases = cases();
+    let id = |name: &str| id_of("eks", &cases[&("eks".to_owned(), name.to_owned())].input);
+    let names = ["pod-log", "same-request-received", "same-audit-id-chosen-by-a-client"];
+    assert_eq!(names.map(id).into_iter().collect::<BTreeSet<_>>().len(), 3);
+    let whole = &cases[&("eks".to_owned(), "pod-log".to_owned())].input;
+    let changes =
+        ["auditID", "stage", "requestReceivedTimestamp", "verb", "requestURI", "user"].map(|member| {
+            let mut other = whole.clone();
+            let other_value = if member == "user" { json!({"username": "bo"}) } else { json!("other") };
+            other[member] = other_value;
+            id_of("eks", &other)
+        });
+    assert_eq!(changes.into_iter().collect::<BTreeSet<_>>().len(), 6);
+}
+
+/// What a mapping says identifies an event.
+fn id_of(format: &str, event: &Value) -> String {
+    let formats = Formats::built_in();
+    let mapping = formats.mappings().find(|mapping| &*mapping.name == format).expect("a mapping");
+    let about = About::default();
+    let input = Input::new(&event.to_string().into(), &about, format);
+    let id = part(mapping, "id").json(&input).expect("an answer").expect("an id");
+    format!("{id:?}")
 }
 
 /// What is inside the envelope, if there is one.

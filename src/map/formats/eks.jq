@@ -3,8 +3,15 @@
 
 def matches: .kind == "Event" and (.apiVersion | type == "string" and startswith("audit.k8s.io/"));
 
-# A request is told once for each stage that it went through, under one audit id.
-def id: if .auditID | text then "\(.auditID)-\(.stage // "")" else . end;
+# A request is told once for each stage that it went through, under one audit id. As a client may choose that id by a
+# header, and give it to many requests, what was asked, when and by whom is part of the id.
+def id:
+    if .auditID | text then
+        [.auditID, .stage, .requestReceivedTimestamp, .verb, .requestURI, (.user.username? // null)]
+    else . end;
+
+# For people who look for a request. One that is longer than the lake takes is only in the rest.
+def uid: if .auditID | text then "\(.auditID)-\(.stage // "")" | if length > 1024 then null else . end else null end;
 
 def actor:
     (.user.username? // null | text) as $name
@@ -31,6 +38,7 @@ def event:
             | (.user | objects // {} | del(.username)) as $others
             | {type: $type, principalId: $who, details: ($others + {impersonatedUser} | present)}
         ),
+        UID: uid,
         userAgent: (.userAgent | text),
         eventSource: "audit.k8s.io",
         eventName: action,
@@ -52,7 +60,7 @@ def event:
 def secrets:
     (
         select(.objectRef.resource? == "secrets") | .requestObject, .responseObject | .. | objects
-        | ((.data, .stringData | objects | .[]), .value, .["kubectl.kubernetes.io/last-applied-configuration"])
+        | ((.data, .stringData, .value | ..), .["kubectl.kubernetes.io/last-applied-configuration"])
         | strings
     ),
     (.requestObject, .responseObject | objects | .spec, .status | objects | .token | strings);

@@ -50,7 +50,18 @@ def event:
     }
     end;
 
+# Addresses of requests can carry what opens the door, and so can what was set.
+def is_secret: ascii_downcase | any(contains("secret", "password", "token"); .);
+
 def secrets:
-    .event | .. | strings
-    | select(contains("="))
-    | select(ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .));
+    (
+        .event | .. | strings
+        | select(contains("="))
+        | select(ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .))
+    ),
+    (
+        .event | objects | .AuditKeyValues, .Attributes
+        | (arrays | .[] | objects | select(.Key | strings | is_secret) | .ValueString),
+          (objects | .[keys[] | select(is_secret)])
+        | .. | strings
+    );

@@ -6,7 +6,12 @@
 
 def matches:
     (.metadata | type == "object") and (.event | type == "object")
-    and (.metadata | (.eventType | type == "string") and (has("offset") or has("eventCreationTime")));
+    and (.metadata | (.eventType | type == "string") and (has("offset") or has("eventCreationTime")))
+    # Of what only Falcon has, one.
+    and (
+        (.metadata | has("customerIDString") or (has("offset") and (.eventType | endswith("Event"))))
+        or (.event | has("AuditKeyValues") or has("OperationName") or has("ServiceName"))
+    );
 
 def id: .;
 
@@ -15,17 +20,15 @@ def table:
     def is_pair: type == "object" and (.Key | type == "string") and keys - ["Key", "ValueString"] == [];
     if type == "array" and all(.[]; is_pair) then
         group_by(.Key)
-        | map({key: .[0].Key, value: (map(.ValueString) | if length == 1 then .[0] else . end)})
-        | from_entries
+        | map({(.[0].Key): (map(.ValueString) | if length == 1 then .[0] else . end)})
+        | add // {}
     elif type == "object" or . == null then .
     else {values: .} end;
 
 # The first that says who it was. Of the audit's own keys only those of a stream name the actor: elsewhere an API client
 # there is what was acted upon.
-def actor:
+def actor($attributes; $audit):
     .event as $event
-    | ($event.Attributes | table) as $attributes
-    | ($event.AuditKeyValues | table) as $audit
     | ($event.OperationName | type == "string" and startswith("stream")) as $is_stream
     | [
         ["FalconUser", ($event.UserId | text)],
@@ -44,7 +47,7 @@ def event:
     | (.event.AuditKeyValues | table) as $audit
     | {
         version: ((.metadata.version | text) // "1.0"),
-        userIdentity: (actor as [$type, $who] | {type: $type, principalId: $who, details: $audit}),
+        userIdentity: (actor($attributes; $audit) as [$type, $who] | {type: $type, principalId: $who, details: $audit}),
         userAgent: (($attributes.user_agent | text) // ($audit.user_agent | text)),
         eventSource: "crowdstrike",
         eventName: ((.event.OperationName | text) // .metadata.eventType),
@@ -54,7 +57,7 @@ def event:
         requestParameters: (
             .event
             | del(.AuditKeyValues)
-            | if has("Attributes") then .Attributes |= table else . end
+            | if has("Attributes") then .Attributes = $attributes else . end
         ),
         errorCode: (
             if .event.Success | tostring | ascii_downcase == "false"
@@ -65,8 +68,18 @@ def event:
         additionalEventData: {falcon: del(.event)}
     };
 
-# Addresses of requests can carry what opens the door.
+# Addresses of requests can carry what opens the door, and so can what was set.
+def is_secret: ascii_downcase | any(contains("secret", "password", "token"); .);
+
 def secrets:
-    .event | .. | strings
-    | select(contains("="))
-    | select(ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .));
+    (
+        .event | .. | strings
+        | select(contains("="))
+        | select(ascii_downcase | any(contains("token=", "secret=", "password=", "api_key=", "apikey="); .))
+    ),
+    (
+        .event | objects | .AuditKeyValues, .Attributes
+        | (arrays | .[] | objects | select(.Key | strings | is_secret) | .ValueString),
+          (objects | .[keys[] | select(is_secret)])
+        | .. | strings
+    );

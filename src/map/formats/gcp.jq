@@ -16,7 +16,7 @@ def actor:
       elif $principal | endswith("gserviceaccount.com") then ["GoogleCloudServiceAccount", $principal]
       else ["GoogleCloudUser", $principal] end;
 
-def failed: .status.code? // 0 | . != 0;
+def failed: .status.code? // 0 | . != 0 and . != "0";
 
 # Of the members of an object those that say something; none is no object.
 def present: with_entries(select(.value != null)) | select(length > 0) // null;
@@ -50,4 +50,6 @@ def event: .protoPayload as $call | {
 # Keys and tokens that the answer to the one who asked for them holds.
 def secrets:
     .protoPayload | objects | .request, .response | .. | objects
-    | (.privateKeyData, .private_key_data, .accessToken, .access_token, .secretPayload) | strings;
+    | (.privateKeyData, .private_key_data, .privateKey, .private_key, .accessToken, .access_token, .refreshToken,
+        .refresh_token, .idToken, .id_token, .keyString, .secretPayload, .clientSecret, .client_secret, .password)
+    | strings;

@@ -8,6 +8,9 @@ def matches: false;
 # The first that is a text and not empty.
 def said(words): [words | strings | text | values][0];
 
+# The first that is such a text, or a number.
+def told(words): [words | (strings | text | values), (numbers | tostring)][0];
+
 def id:
     said(.id, .uuid, .uid, .UID, .eventId, .event_id, .eventID)
     // error("no id: none of id, uuid, uid, eventId is a text");
@@ -23,13 +26,17 @@ def time:
 
 # Who it was, as text or as an object that names somebody.
 def actor:
-    said(
+    told(
         (.actor, .user, .principal | ., (objects | .id, .email, .login, .username, .name)),
         .actorId, .actor_id, .userId, .user_id, .principalId, .principal_id, .username, .userName, .user_name, .email
     );
 
 # A code that says that all went well is none.
-def failure: said(.errorCode, .error_code | strings | select(test("^(0+|ok|none|succe(ss|ed).*)$"; "i") | not));
+def failure:
+    told(
+        .errorCode, .error_code
+        | select(tostring | test("^(0+|2[0-9][0-9]|ok|none|succe(ss|ed).*)$"; "i") | not)
+    );
 
 def event: {
     version: "1",
@@ -50,7 +57,13 @@ def event: {
     )
 };
 
-def secrets:
-    .. | objects
-    | (.password, .secret, .token, .api_key, .apiKey, .access_token, .accessToken, .client_secret, .clientSecret)
-    | strings;
+# `refresh_token`, `refreshToken`, `Refresh-Token` are one name.
+def is_secret:
+    {
+        password: 1, passwd: 1, passphrase: 1, secret: 1, token: 1, apikey: 1, xapikey: 1, apitoken: 1, apisecret: 1,
+        accesstoken: 1, refreshtoken: 1, idtoken: 1, authtoken: 1, oauthtoken: 1, bearertoken: 1, sessiontoken: 1,
+        authorization: 1, proxyauthorization: 1, cookie: 1, setcookie: 1, clientsecret: 1, secretkey: 1,
+        secretaccesskey: 1, privatekey: 1, signingkey: 1
+    }[ascii_downcase | split("_") | join("") | split("-") | join("")] != null;
+
+def secrets: .. | objects | .[keys[] | select(is_secret)] | ., arrays[]? | strings;

@@ -4,9 +4,13 @@
 def matches:
     (.action | type == "string")
     and (has("eventName") or has("eventType") | not)
-    and (has("org") or has("business") or has("repo") or has("user") or has("actor"))
-    and (has("_document_id") or has("@timestamp")
-        or (has("created_at") and (has("org") or has("business")) and (.action | contains(".") or contains("_"))));
+    and (
+        (._document_id | type == "string")
+        and (has("org") or has("business") or has("repo") or has("user") or has("actor"))
+        or (.action | contains("."))
+        and any(.["@timestamp"], .created_at; type == "number")
+        and (has("org") or has("business") or has("actor_id"))
+    );
 
 # GitHub's own; what has none is told by all that it says.
 def id: (._document_id | text) // .;
@@ -43,5 +47,10 @@ def event: {
     additionalEventData: ({github: ({_document_id, "@timestamp"} | present)} | present)
 };
 
-# The hash of a token finds it again in a leaked list; a hook's secret signs its requests.
-def secrets: .. | objects | (.hashed_token, .secret) | strings;
+# The hash of a token finds it again in a leaked list; a hook's secret signs its requests, and a hook can hold what opens
+# another system.
+def secrets:
+    .. | objects
+    | (.hashed_token, .secret, .token, .oauth_token, .access_token, .refresh_token, .auth_token, .api_key, .api_token,
+        .client_secret, .private_key, .password, .authorization)
+    | strings;

@@ -44,14 +44,19 @@ def event: {
     }
 };
 
-# The signature, and what entities of these kinds are made of.
+# The signature, what entities of these kinds are made of, and addresses that hold what opens a door.
 def secrets:
     (.signature | strings),
     (
-        select(.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user|admin"))
-        | .entity | strings
+        select(.dao_name | strings | test("credential|secret|token|certificate|key|rbac_user|admin|plugin|vault|event_hook|license"))
+        | .entity | .. | strings
     ),
     (
-        select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|keys|rbac|admins)"))
-        | .payload | strings
+        select(.path | strings | test("/(key-auth|basic-auth|hmac-auth|jwt|oauth2|certificates|ca_certificates"
+            + "|keys|key-sets|rbac|admins|plugins|vaults|event-hooks|licenses)"))
+        | .payload | .. | strings
+    ),
+    (
+        .path | strings | select(contains("="))
+        | select(ascii_downcase | any(contains("key=", "token=", "secret=", "password="); .))
     );

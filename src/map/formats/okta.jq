@@ -3,7 +3,9 @@
 
 def matches:
     (.eventType | type == "string") and has("published") and (.actor | type == "object")
-    and (has("uuid") or has("legacyEventType") or has("outcome") or has("severity"))
+    and (.uuid | type == "string")
+    and (has("legacyEventType") or has("outcome")
+        or (.severity | . == "DEBUG" or . == "INFO" or . == "WARN" or . == "ERROR"))
     and (has("eventSource") | not);
 
 def id: (.uuid | text) // .;

@@ -198,6 +198,7 @@ def event: {
     version: "1", userIdentity: {type: "User", principalId: .user}, eventSource: "alerts.example.com",
     eventName: .alert_type, eventTime: (.timestamp | utc), requestParameters: .
 };
+def secrets: empty;
 "#;
 
 #[test]
