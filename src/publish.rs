@@ -4,6 +4,7 @@
 //! The seam [`Destination`] and the answer to every answer that it can give.
 
 mod attempts;
+mod calls;
 pub mod cloudtrail_lake;
 mod entrance;
 mod lane;

@@ -90,8 +90,8 @@ impl Entrance {
 
     /// Lets a delivery in, or gives it back.
     pub(crate) fn admit<E>(&self, mut delivery: Delivery<E>) -> Option<Delivery<E>> {
-        if let Some(first) = self.crowded() {
-            give_back(delivery, first);
+        if self.crowded().is_some() {
+            self.give_back(delivery);
             return None;
         }
         if !self.others.is_empty() {
@@ -125,6 +125,13 @@ impl Entrance {
         (bytes > self.share_bytes && stay > SLOW && self.starves_another()).then_some(stay)
     }
 
+    /// Gives a delivery back that has no place.
+    pub(super) fn give_back<E>(&self, delivery: Delivery<E>) {
+        // Cured at this very moment, it may come again at once.
+        let after = self.turns_away(delivery.origin.attempt).unwrap_or_default();
+        delivery.receipt.return_after(after);
+    }
+
     /// Whether a lane that works has next to nothing to do.
     fn starves_another(&self) -> bool {
         let is_hungry = |(cause, holding): &(Cause, Arc<Holding>)| {
@@ -132,12 +139,6 @@ impl Entrance {
         };
         self.others.iter().any(is_hungry)
     }
-}
-
-/// Gives a delivery back that has no place; `first` is what [`Entrance::crowded`] said.
-pub(super) fn give_back<E>(delivery: Delivery<E>, first: Duration) {
-    let after = growing(first, delivery.origin.attempt);
-    delivery.receipt.return_after(after);
 }
 
 fn growing(first: Duration, attempt: u32) -> Duration {
