@@ -9,6 +9,8 @@ pub mod cloudtrail_lake;
 mod entrance;
 mod lane;
 mod pace;
+mod trouble;
+mod waiting;
 
 pub use entrance::Entrance;
 pub(crate) use entrance::Stay;

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Destination, Entrance, Verdict, attempts, calls::Calls, pace::Pace};
+use super::{Destination, Entrance, Verdict, attempts, calls::Calls, pace::Pace, waiting::Waiting};
 use crate::{
     batch::{Batch, Batcher},
     event::ReadyEvent,
@@ -55,8 +55,8 @@ pub struct Lane {
     pub(super) rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
     destination: Arc<dyn Destination>,
     pub(super) entrance: Arc<Entrance>,
-    /// While the lane is paused and others are not, one delivery finds out whether it is cured. The others
-    /// leave.
+    /// While the lane is paused and others are not, one delivery finds out whether it is cured. The
+    /// others leave.
     pub(super) finding_out: Semaphore,
     gate: Arc<Gate>,
     cause: Cause,
@@ -97,9 +97,10 @@ impl Lane {
     /// Runs until `ready` is closed and everything has left. After `give_up` the rest is returned.
     pub async fn run(
         self: Arc<Self>,
-        mut ready: mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
+        ready: mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
         give_up: CancellationToken,
     ) {
+        let mut waiting = Waiting::new(ready);
         let mut batcher = Batcher::new(self.destination.limits());
         let mut calls = Calls::default();
         let mut flush_at = Instant::now();
@@ -113,7 +114,7 @@ impl Lane {
                     None
                 }
                 () = sleep_until(flush_at), if !batcher.is_empty() => Some(batcher.take()),
-                event = ready.recv(), if is_open => if let Some(event) = event {
+                event = waiting.next(), if is_open => if let Some(event) = event {
                     if batcher.is_empty() {
                         flush_at = Instant::now() + self.settings.linger;
                     }
@@ -127,7 +128,7 @@ impl Lane {
                 if !batcher.is_empty() {
                     flush_at = Instant::now() + self.settings.linger;
                 }
-                if let Some(batch) = self.wait_for_slot(batch, &mut calls, &mut ready).await {
+                if let Some(batch) = self.wait_for_slot(batch, &mut calls, &mut waiting).await {
                     self.start(batch, &mut calls, &give_up);
                 }
             }
@@ -138,14 +139,9 @@ impl Lane {
     }
 
     /// Waits for a free slot. Meanwhile nothing is taken from the stage before: that is the back-pressure. What waits
-    /// there for a lane that holds more than it may is given back, and the batch too where the lane is paused and others
-    /// are not: the only slot may be that of the call that finds out.
-    async fn wait_for_slot(
-        &self,
-        batch: Batch,
-        calls: &mut Calls,
-        ready: &mut mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
-    ) -> Option<Batch> {
+    /// there for a lane that holds more than it may is given back, and the batch too where the lane is paused and
+    /// others are not: the only slot may be that of the call that finds out.
+    async fn wait_for_slot(&self, batch: Batch, calls: &mut Calls, waiting: &mut Waiting) -> Option<Batch> {
         let bytes = room_of(&batch);
         let mut look = interval(LOOK_EVERY);
         while calls.len() >= self.pace.concurrency()
@@ -154,23 +150,17 @@ impl Lane {
             tokio::select! {
                 () = calls.next_ended() => {}
                 _ = look.tick() => {
-                    self.make_room(ready);
+                    waiting.make_room(&self.entrance);
                     if self.entrance.is_paused_alone() {
-                        batch.into_iter().for_each(|delivery| self.entrance.give_back(delivery));
+                        for delivery in batch {
+                            self.entrance.give_back(delivery);
+                        }
                         return None;
                     }
                 }
             }
         }
         Some(batch)
-    }
-
-    /// Gives back what waits until the lane holds no more than it may, or nothing waits any more.
-    fn make_room(&self, ready: &mut mpsc::UnboundedReceiver<Delivery<ReadyEvent>>) {
-        while self.entrance.crowded().is_some() {
-            let Ok(delivery) = ready.try_recv() else { return };
-            self.entrance.give_back(delivery);
-        }
     }
 
     fn start(self: &Arc<Self>, batch: Batch, calls: &mut Calls, give_up: &CancellationToken) {
@@ -193,13 +183,29 @@ impl Lane {
         });
         in_doubt.answered(&answer);
         self.metrics.put(&answer, started.elapsed());
-        match &answer {
-            Ok(verdicts) if verdicts.iter().any(is_throttled) => self.pace.was_throttled(),
-            Ok(_) => self.pace.went_well(),
-            Err(CallError::Transient { .. }) => self.pace.was_throttled(),
-            Err(_) => {}
-        }
+        self.learn_from(&answer);
         answer
+    }
+
+    fn learn_from(&self, answer: &Result<Vec<Verdict>, CallError>) {
+        let trouble = self.entrance.trouble();
+        match answer {
+            Ok(verdicts) if verdicts.iter().any(is_throttled) => {
+                self.pace.was_throttled();
+                trouble.begins();
+            }
+            Ok(verdicts) => {
+                self.pace.went_well();
+                if verdicts.iter().all(is_put_off) { trouble.begins() } else { trouble.ends() }
+            }
+            Err(CallError::Transient { .. }) => {
+                self.pace.was_throttled();
+                trouble.begins();
+            }
+            Err(CallError::Misconfigured { .. }) => trouble.begins(),
+            // Says something about the events alone.
+            Err(CallError::BadRequest { .. }) => {}
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -277,6 +283,10 @@ fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {
         return Some(batcher.take());
     }
     full
+}
+
+fn is_put_off(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::TryAgain { .. } | Verdict::Unknown)
 }
 
 fn is_throttled(verdict: &Verdict) -> bool {

@@ -24,13 +24,13 @@ use crate::{
     failure::CallError,
     flow::Flow,
     formats::Formats,
-    gate::Gate,
+    gate::{Cause, Gate},
     identify::identify,
     map::map,
     metrics::Metrics,
-    publish::{Destination, Entrance, LaneSettings, Verdict, attempts},
+    publish::{Destination, Entrance, LaneSettings, Verdict, attempts, waiting::Waiting},
     receive::{About, Deadline, Delivery, Message, Origin},
-    room::Room,
+    room::{Permit, Room},
     settle::MessageReceipt,
     validate::validate,
 };
@@ -102,6 +102,7 @@ fn accepted() -> Verdict {
 /// A lane and what it needs.
 struct Bench {
     lane: Arc<Lane>,
+    gate: Arc<Gate>,
     room: Arc<Room>,
     flow: Arc<Flow>,
 }
@@ -123,18 +124,29 @@ impl Bench {
         let (rejected, _) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let lane = Arc::new(Lane::new(settings, Arc::new(destination), entrance, rejected, stop, numbers));
-        Self { lane, room: Room::new(ROOM), flow }
+        Self { lane, gate, room: Room::new(ROOM), flow }
     }
 
     /// The deliveries of a message of `events`, let in.
     async fn message(&self, name: &str, events: usize) -> Vec<Delivery<ReadyEvent>> {
+        self.delivered(name, events, 1, None).await
+    }
+
+    async fn delivered(
+        &self,
+        name: &str,
+        events: usize,
+        attempt: u32,
+        own_room: Option<Arc<Permit>>,
+    ) -> Vec<Delivery<ReadyEvent>> {
         // Without a settler the room is free as soon as the last delivery has left.
         let (to_settler, _) = mpsc::unbounded_channel();
-        let message = Message::empty(Deadline::new(Instant::now() + Duration::from_hours(10)));
+        let deadline = Deadline::new(Instant::now() + Duration::from_hours(10));
+        let message = Message { attempt, ..Message::empty(deadline) };
         let mut receipt = MessageReceipt::new(&message, self.room.take(PLACE).await, to_settler);
         let deliveries = (0..events).map(|position| {
             let (event, origin) = (ready(name, position), Origin::of(&message, position, "".into()));
-            Delivery { event, origin, receipt: receipt.share(&self.flow) }
+            Delivery { event, origin, receipt: receipt.share_with_room(&self.flow, own_room.clone()) }
         });
         let deliveries: Vec<_> = deliveries.collect();
         receipt.seal();
@@ -152,7 +164,9 @@ impl Bench {
     /// Sets the lane to work on these.
     fn run(&self, deliveries: Vec<Delivery<ReadyEvent>>) -> JoinSet<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        deliveries.into_iter().for_each(|delivery| sender.send(delivery).unwrap());
+        for delivery in deliveries {
+            sender.send(delivery).unwrap();
+        }
         let mut running = JoinSet::new();
         running.spawn(self.lane.clone().run(receiver, CancellationToken::new()));
         running
@@ -227,4 +241,31 @@ async fn calls_hold_no_more_than_the_lanes_share_of_the_room_whatever_is_sent_of
         2,
         "two places: a message has one, however many of its events"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_lane_gives_back_what_waits_but_not_for_the_third_time_and_not_what_has_room_of_its_own() {
+    let bench = Bench::new(Denying, &["lake", "other"], 2 * PLACE, 1);
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut waiting = Waiting::new(receiver);
+    let own = Some(Arc::new(bench.room.take(PLACE).await));
+    for (name, attempt, own) in
+        [("a", 1, None), ("b", 3, None), ("c", 1, own), ("d", 2, None), ("e", 9, None)]
+    {
+        let delivery = bench.delivered(name, 1, attempt, own).await.remove(0);
+        sender.send(delivery).unwrap();
+    }
+    let entrance = &bench.lane.entrance;
+    sleep(Duration::from_secs(10)).await;
+    waiting.make_room(entrance);
+    assert_eq!(bench.room.taken(), 6 * PLACE, "it is only busy");
+    entrance.trouble().begins();
+    waiting.make_room(entrance);
+    assert_eq!(bench.room.taken(), 4 * PLACE);
+    let first = waiting.next().await.unwrap();
+    assert_eq!(first.event.id().declared(), "b-0", "they stay in their order");
+    bench.gate.close(Cause::Destination("lake".to_owned()), "channel not found");
+    waiting.make_room(entrance);
+    drop(sender);
+    assert!(waiting.next().await.is_none(), "a paused lane keeps nothing");
 }
