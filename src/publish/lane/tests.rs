@@ -269,3 +269,22 @@ async fn a_slow_lane_gives_back_what_waits_but_not_for_the_third_time_and_not_wh
     drop(sender);
     assert!(waiting.next().await.is_none(), "a paused lane keeps nothing");
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_throttled_or_fail_are_trouble_and_refused_events_are_none() {
+    let put_off = |code: &str| Verdict::TryAgain { code: code.to_owned() };
+    let refused = || Verdict::Refused { code: "InvalidEvent".to_owned() };
+    for (answer, is_trouble) in [
+        (Ok(vec![accepted(), accepted()]), false),
+        (Ok(vec![refused(), refused()]), false),
+        (Ok(vec![accepted(), put_off("InternalError")]), false),
+        (Ok(vec![accepted(), put_off("Throttling")]), true),
+        (Ok(vec![put_off("InternalError"), Verdict::Unknown]), true),
+        (Err(CallError::transient("timeout", "no answer")), true),
+        (Err(CallError::misconfigured("AccessDeniedException", "no")), true),
+    ] {
+        let bench = Bench::new(Denying, &["lake", "other"], ROOM, 1);
+        bench.lane.learn_from(&answer);
+        assert_eq!(bench.lane.entrance.trouble().is_now(), is_trouble, "{answer:?}");
+    }
+}
