@@ -42,7 +42,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Why a letter was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Even with the shortest reason the letter is larger than the queue takes.
+    /// Even with the fewest words the letter is larger than the queue takes.
     #[error("the letter has {bytes} bytes and the queue takes {bytes_max}")]
     TooLarge {
         /// Of the smallest letter that holds the whole payload.

@@ -4,10 +4,13 @@
 //! The seam [`Destination`] and the answer to every answer that it can give.
 
 mod attempts;
+mod calls;
 pub mod cloudtrail_lake;
 mod entrance;
 mod lane;
 mod pace;
+mod trouble;
+mod waiting;
 
 pub use entrance::Entrance;
 pub(crate) use entrance::Stay;

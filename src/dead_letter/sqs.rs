@@ -6,6 +6,7 @@
 
 mod words;
 
+use words::Attributes;
 pub(crate) use words::about_again;
 
 use std::{
@@ -157,25 +158,34 @@ impl DeadLetter for SqsDeadLetters {
 }
 
 impl Posted {
-    /// The letter, its sentence shortened where that makes it fit; else the number of bytes that it needs.
+    /// The letter with as much of its words as fits: its sentence is shortened, then the attributes of the event's
+    /// message are left out. Else the number of bytes that it needs.
     fn within(letter: &Letter, bytes_max: usize) -> Result<Self, usize> {
-        let whole = Self::new(letter, &letter.detail);
+        let whole = Self::shortened(letter, Attributes::Kept, bytes_max);
+        if whole.is_ok() || letter.about.attributes.is_empty() {
+            return whole;
+        }
+        Self::shortened(letter, Attributes::LeftOut, bytes_max)
+    }
+
+    fn shortened(letter: &Letter, kept: Attributes, bytes_max: usize) -> Result<Self, usize> {
+        let whole = Self::new(letter, &letter.detail, kept);
         if whole.bytes() <= bytes_max {
             return Ok(whole);
         }
-        let least = Self::new(letter, "");
+        let least = Self::new(letter, "", kept);
         if least.bytes() > bytes_max {
             return Err(least.bytes());
         }
         let room = bytes_max - least.bytes();
         // One byte of the sentence may take six when escaped.
         let cut = letter.detail.floor_char_boundary(room / 6);
-        Ok(Self::new(letter, &letter.detail[..cut]))
+        Ok(Self::new(letter, &letter.detail[..cut], kept))
     }
 
-    fn new(letter: &Letter, detail: &str) -> Self {
+    fn new(letter: &Letter, detail: &str, kept: Attributes) -> Self {
         let mut attributes = vec![
-            (LETTER_ATTRIBUTE, words::words(letter, detail)),
+            (LETTER_ATTRIBUTE, words::words(letter, detail, kept)),
             (REASON_ATTRIBUTE, letter.reason.code().to_owned()),
         ];
         let body = match std::str::from_utf8(&letter.original) {

@@ -115,7 +115,7 @@ fn ask<'a>(
 
 /// What has no place in its lane is given back before it is claimed: that costs the ledger nothing.
 fn deliver(event: IdentifiedEvent, lane: &ToLane, shares: &mut Shares<'_>) {
-    match lane.entrance.turns_away(shares.origin.attempt) {
+    match lane.entrance.turns_away(shares.origin.attempt, shares.room.is_some()) {
         Some(after) => shares.return_after(&lane.flow, after),
         None => shares.candidate(Ok(event), &lane.flow),
     }

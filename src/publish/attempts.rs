@@ -1,7 +1,10 @@
 //! Carries one batch through as many calls as it takes until each of its deliveries has left for the settler or the
 //! dead letters.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    cmp::Reverse,
+    time::{Duration, SystemTime},
+};
 
 use tokio::{
     sync::SemaphorePermit,
@@ -9,7 +12,7 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use super::{Lane, Published, Verdict, entrance::give_back};
+use super::{Lane, Published, Verdict};
 use crate::{
     batch::Batch,
     event::ReadyEvent,
@@ -38,7 +41,7 @@ struct Attempts<'a> {
     requests: Vec<Vec<Trying>>,
     calls: Intervals,
     operators: Intervals,
-    /// Held by the batch that finds out whether a paused lane is cured.
+    /// Held by whoever finds out whether a paused lane is cured.
     finding_out: Option<SemaphorePermit<'a>>,
 }
 
@@ -52,11 +55,9 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
         operators: Intervals::for_operators(),
         finding_out: None,
     };
-    while let Some(request) = attempts.requests.pop() {
-        if attempts.leaves() {
-            attempts.leave(request);
-            continue;
-        }
+    loop {
+        attempts.make_room();
+        let Some(request) = attempts.requests.pop() else { return };
         let sendable = attempts.still_ours(request);
         if !sendable.is_empty() {
             attempts.call(sendable).await;
@@ -65,20 +66,23 @@ pub(super) async fn publish(lane: &Lane, batch: Batch) {
 }
 
 impl Attempts<'_> {
-    /// While the lane is paused and others are not, what it holds takes room from the others: all but one batch, which
-    /// finds out whether it is cured, leaves.
-    fn leaves(&mut self) -> bool {
-        if self.finding_out.is_some() || !self.lane.entrance.is_paused_alone() {
-            return false;
+    /// While the lane is paused and others are not, what it holds takes room from the others: all but one delivery,
+    /// which finds out whether the lane is cured, leaves.
+    fn make_room(&mut self) {
+        if !self.lane.entrance.is_paused_alone() {
+            return;
         }
-        self.finding_out = self.lane.finding_out.try_acquire().ok();
-        self.finding_out.is_none()
-    }
-
-    fn leave(&self, request: Vec<Trying>) {
-        for Trying { delivery, .. } in request {
-            // Cured at this very moment, it may come again at once.
-            give_back(delivery, self.lane.entrance.crowded().unwrap_or_default());
+        if self.finding_out.is_none() {
+            self.finding_out = self.lane.finding_out.try_acquire().ok();
+        }
+        let mut leaving: Vec<_> = std::mem::take(&mut self.requests).into_iter().flatten().collect();
+        if self.finding_out.is_some() {
+            // The last stays: it takes the least room.
+            leaving.sort_by_key(|trying| Reverse(trying.delivery.receipt.place().1));
+            self.requests.extend(leaving.pop().map(|trying| vec![trying]));
+        }
+        for Trying { delivery, .. } in leaving {
+            self.lane.entrance.give_back(delivery);
         }
     }
 
@@ -108,12 +112,18 @@ impl Attempts<'_> {
                     "could not publish, will try again");
                 self.lane.count_failure(&code);
                 self.requests.push(request);
-                sleep(self.calls.next_interval()).await;
+                self.make_room();
+                if !self.requests.is_empty() {
+                    sleep(self.calls.next_interval()).await;
+                }
             }
             Err(CallError::Misconfigured { message, .. }) => {
                 self.requests.push(request);
                 self.lane.pause(&message);
-                if self.lane.wait_for_cure(self.operators.next_interval()).await.is_break() {
+                self.make_room();
+                if !self.requests.is_empty()
+                    && self.lane.wait_for_cure(self.operators.next_interval()).await.is_break()
+                {
                     self.requests.clear();
                 }
             }
@@ -189,102 +199,5 @@ impl Trying {
     fn ours_until(&self) -> Instant {
         let message = self.delivery.origin.deadline.at();
         self.delivery.receipt.claim().map_or(message, |claim| claim.lease.at().min(message))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use async_trait::async_trait;
-    use tokio::sync::mpsc;
-
-    use super::*;
-    use crate::{
-        batch::{Batcher, Limits},
-        checksum::checksum,
-        config::Oversize,
-        decode::decode,
-        formats::Formats,
-        gate::Gate,
-        identify::identify,
-        map::map,
-        metrics::Metrics,
-        publish::{Destination, Entrance, LaneSettings},
-        receive::{About, Deadline, Message, Origin},
-        room::Room,
-        settle::MessageReceipt,
-        validate::validate,
-    };
-
-    const LIMITS: Limits = Limits { events_max: 100, bytes_max: 999_999 };
-    const EVENTS: usize = 64;
-
-    /// Accepts every second event of a call and puts off the others.
-    struct Halving;
-
-    #[async_trait]
-    impl Destination for Halving {
-        fn limits(&self) -> Limits {
-            LIMITS
-        }
-
-        async fn put(&self, events: &[&ReadyEvent]) -> Result<Vec<Verdict>, CallError> {
-            let verdict = |at| match at % 2 {
-                0 => Verdict::Accepted { stored_as: String::new() },
-                _ => Verdict::TryAgain { code: "Throttling".into() },
-            };
-            Ok((0..events.len()).map(verdict).collect())
-        }
-    }
-
-    fn ready(number: usize) -> ReadyEvent {
-        let json = format!(
-            r#"{{"version":"1.0","userIdentity":{{"type":"User","principalId":"p"}},"eventSource":"a.example.com",
-            "eventName":"Login","eventTime":"2026-01-02T03:04:05Z","UID":"u-{number}"}}"#
-        );
-        let raw = decode(json.into()).remove(0).found.into_event().unwrap();
-        let about = About::default();
-        let event = identify(raw, &about, &Formats::built_in(), None).unwrap();
-        let event = map(&event, &about, "111122223333").unwrap();
-        checksum(validate(event, Oversize::Move).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_batch_of_which_each_call_takes_a_part_waits_no_longer_and_longer() {
-        let metrics = Metrics::new().unwrap();
-        let (numbers, room) = (metrics.lane("lake"), Room::new(1 << 20));
-        let flow = metrics.flow("lake", numbers.end_to_end_seconds.clone());
-        let (to_settler, _settlements) = mpsc::unbounded_channel();
-        let (rejected, _rejections) = mpsc::unbounded_channel();
-        let message = Message::empty(Deadline::new(Instant::now() + Duration::from_mins(10)));
-        let mut receipt = MessageReceipt::new(&message, room.take(1).await, to_settler);
-        let mut batcher = Batcher::new(LIMITS);
-        for position in 0..EVENTS {
-            let origin = Origin::of(&message, position, "".into());
-            let full =
-                batcher.push(Delivery { event: ready(position), origin, receipt: receipt.share(&flow) });
-            assert!(full.is_none());
-        }
-        let settings = LaneSettings {
-            name: "lake".to_owned(),
-            linger: Duration::ZERO,
-            requests_per_second: 1_000,
-            concurrency_max: 1,
-            request_timeout: Duration::from_secs(30),
-        };
-        let gate = Arc::new(Gate::new(1));
-        let lane = Lane::new(
-            settings,
-            Arc::new(Halving),
-            Entrance::for_lanes(["lake"], &gate, 1 << 20).remove(0),
-            rejected,
-            tokio_util::sync::CancellationToken::new(),
-            numbers,
-        );
-        let started = Instant::now();
-        publish(&lane, batcher.take()).await;
-        // Seven calls. Without a fresh start after each the six waits between them would be 3.15 s at least.
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     }
 }

@@ -1,17 +1,17 @@
-//! The way into a lane, where several lanes share one room: a destination that is gone or slow must not hold so much
-//! of it that nothing is taken in for the others.
+//! The way into a lane, where several lanes share one room: a destination that is gone or in trouble must not hold so
+//! much of it that nothing is taken in for the others.
 //!
 //! In: deliveries that are ready for the lane. Out: the same, or, given back to the queue, none: what has no place
-//! comes again after a wait that doubles with each delivery of its message. A lane that is alone has the whole room.
+//! comes again after a wait that doubles with each delivery of its message. A lane that is alone has the whole room,
+//! and one that is only busy may fill it: intake waits for it, as with a single lane.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+mod holding;
 
-use hashbrown::HashMap;
-use tokio::time::Instant;
+use std::{sync::Arc, time::Duration};
 
+use self::holding::Holding;
+pub(crate) use self::holding::Stay;
+use super::trouble::Trouble;
 use crate::{
     gate::{Cause, Gate},
     intervals::jittered,
@@ -25,9 +25,12 @@ use crate::{
 const PAUSED_FOR: Duration = Duration::from_secs(30);
 /// The longest wait: what an operator has cured is to arrive within the hour. With jitter, half as long again.
 const AGAIN_WITHIN: Duration = Duration::from_hours(1);
-/// A lane that takes longer than this to work off what it holds is slow. One that is only busy is faster: it may
-/// fill the room, and intake waits for it, as with a single lane.
+/// A lane in trouble that takes longer than this to work off what it holds is slow.
 const SLOW: Duration = Duration::from_secs(5);
+/// From this delivery on a message waits in the room of a slow lane: the queue's `maxReceiveCount` is not to be used up
+/// for a destination that is there.
+const PATIENT_FROM: u32 = 3;
+
 /// The way into one lane.
 #[derive(Debug)]
 pub struct Entrance {
@@ -36,31 +39,8 @@ pub struct Entrance {
     /// What one lane may hold while it is slow and another has little.
     share_bytes: usize,
     holding: Arc<Holding>,
+    trouble: Trouble,
     others: Vec<(Cause, Arc<Holding>)>,
-}
-
-/// What one lane holds of the room.
-#[derive(Debug)]
-struct Holding(Mutex<Held>);
-
-#[derive(Debug)]
-struct Held {
-    bytes: usize,
-    /// Bytes of each place in the room, and how many deliveries of this lane are in it. A message keeps all of its
-    /// place until the last of its deliveries is settled.
-    places: HashMap<usize, (usize, usize)>,
-    /// How long the last delivery that left had been here.
-    last_stay: Duration,
-    /// When a delivery last left, or came into an empty lane.
-    moved_at: Instant,
-}
-
-/// A delivery's part in what its lane holds, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Stay {
-    holding: Arc<Holding>,
-    place: usize,
-    since: Instant,
 }
 
 impl Entrance {
@@ -78,27 +58,59 @@ impl Entrance {
         let entrance = |(cause, holding): &(Cause, Arc<Holding>)| {
             let others = lanes.iter().filter(|(other, _)| other != cause).cloned().collect();
             let (cause, holding, gate) = (cause.clone(), holding.clone(), gate.clone());
-            Arc::new(Self { cause, gate, share_bytes, holding, others })
+            Arc::new(Self { cause, gate, share_bytes, holding, trouble: Trouble::default(), others })
         };
         lanes.iter().map(entrance).collect()
     }
 
-    /// How long a delivery has to stay away from the lane, if it does.
-    pub(crate) fn turns_away(&self, attempt: u32) -> Option<Duration> {
-        self.crowded().map(|first| growing(first, attempt))
+    /// How long a delivery has to stay away from the lane, if it does. One with room of its own takes none from the
+    /// others' messages, so it stays away only while the lane is paused.
+    pub(crate) fn turns_away(&self, attempt: u32, has_own_room: bool) -> Option<Duration> {
+        let first = if self.is_paused_alone() {
+            Some(PAUSED_FOR)
+        } else if attempt < PATIENT_FROM && !has_own_room {
+            self.slow_for()
+        } else {
+            None
+        };
+        first.map(|first| growing(first, attempt))
     }
 
     /// Lets a delivery in, or gives it back.
-    pub(crate) fn admit<E>(&self, mut delivery: Delivery<E>) -> Option<Delivery<E>> {
-        if let Some(first) = self.crowded() {
-            give_back(delivery, first);
-            return None;
-        }
-        if !self.others.is_empty() {
+    pub(crate) fn admit<E>(&self, delivery: Delivery<E>) -> Option<Delivery<E>> {
+        let mut delivery = self.keep(delivery)?;
+        if !self.others.is_empty() && !delivery.receipt.has_own_room() {
             let (place, bytes) = delivery.receipt.place();
             delivery.receipt.stays(self.holding.clone().enter(place, bytes));
         }
         Some(delivery)
+    }
+
+    /// The delivery while it has a place; else it is given back.
+    pub(super) fn keep<E>(&self, delivery: Delivery<E>) -> Option<Delivery<E>> {
+        match self.wait_of(&delivery) {
+            None => Some(delivery),
+            Some(after) => {
+                delivery.receipt.return_after(after);
+                None
+            }
+        }
+    }
+
+    /// Gives a delivery back.
+    pub(super) fn give_back<E>(&self, delivery: Delivery<E>) {
+        // Cured at this very moment, it may come again at once.
+        let after = self.wait_of(&delivery).unwrap_or_default();
+        delivery.receipt.return_after(after);
+    }
+
+    fn wait_of<E>(&self, delivery: &Delivery<E>) -> Option<Duration> {
+        self.turns_away(delivery.origin.attempt, delivery.receipt.has_own_room())
+    }
+
+    /// Where the lane's calls say how they went.
+    pub(super) fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
@@ -115,13 +127,18 @@ impl Entrance {
         !self.others.is_empty() && self.gate.is_closed_by(&self.cause) && self.gate.is_passable()
     }
 
-    /// The first wait of what has no place in the lane; `None` while there is place.
-    pub(super) fn crowded(&self) -> Option<Duration> {
-        if self.is_paused_alone() {
-            return Some(PAUSED_FOR);
+    /// Whether the lane may have no place for what waits for it.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_paused_alone() || self.slow_for().is_some()
+    }
+
+    /// How long the lane takes to work off what it holds, where that is more than it may hold: a first wait that
+    /// brings a delivery back when there is place again.
+    fn slow_for(&self) -> Option<Duration> {
+        if self.others.is_empty() || !self.trouble.is_now() {
+            return None;
         }
-        let (bytes, stay) = if self.others.is_empty() { return None } else { self.holding.look() };
-        // It comes again about when the lane has worked off what it holds now.
+        let (bytes, stay) = self.holding.look();
         (bytes > self.share_bytes && stay > SLOW && self.starves_another()).then_some(stay)
     }
 
@@ -134,72 +151,9 @@ impl Entrance {
     }
 }
 
-/// Gives a delivery back that has no place; `first` is what [`Entrance::crowded`] said.
-pub(super) fn give_back<E>(delivery: Delivery<E>, first: Duration) {
-    let after = growing(first, delivery.origin.attempt);
-    delivery.receipt.return_after(after);
-}
-
 fn growing(first: Duration, attempt: u32) -> Duration {
     let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
     jittered(doubled.min(AGAIN_WITHIN))
-}
-
-impl Default for Holding {
-    fn default() -> Self {
-        let (last_stay, moved_at) = (Duration::ZERO, Instant::now());
-        Self(Mutex::new(Held { bytes: 0, places: HashMap::new(), last_stay, moved_at }))
-    }
-}
-
-impl Holding {
-    fn enter(self: Arc<Self>, place: usize, bytes: usize) -> Stay {
-        let since = Instant::now();
-        let mut held = self.lock();
-        if held.places.is_empty() {
-            (held.last_stay, held.moved_at) = (Duration::ZERO, since);
-        }
-        let (_, deliveries) = held.places.entry(place).or_insert((bytes, 0));
-        *deliveries += 1;
-        let is_first = *deliveries == 1;
-        held.bytes += if is_first { bytes } else { 0 };
-        drop(held);
-        Stay { holding: self, place, since }
-    }
-
-    /// The bytes that are held, and how long a delivery stays here.
-    fn look(&self) -> (usize, Duration) {
-        let held = self.lock();
-        let stay = if held.places.is_empty() {
-            Duration::ZERO
-        } else {
-            // Where nothing moves, the last that left says too little.
-            held.last_stay.max(held.moved_at.elapsed())
-        };
-        (held.bytes, stay)
-    }
-
-    fn leave(&self, place: usize, since: Instant) {
-        let mut held = self.lock();
-        (held.last_stay, held.moved_at) = (since.elapsed(), Instant::now());
-        let Some((bytes, deliveries)) = held.places.get_mut(&place) else { return };
-        *deliveries -= 1;
-        if *deliveries == 0 {
-            let bytes = *bytes;
-            held.places.remove(&place);
-            held.bytes -= bytes;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        self.holding.leave(self.place, self.since);
-    }
 }
 
 #[cfg(test)]
@@ -225,44 +179,74 @@ mod tests {
     async fn the_wait_of_a_paused_lane_doubles_up_to_an_hour() {
         let (gate, a, b) = two();
         gate.close(Cause::Destination("a".into()), "channel not found");
-        assert_eq!(b.turns_away(1), None);
+        assert_eq!(b.turns_away(1, false), None);
         for (attempt, seconds) in [(1, 30), (2, 60), (3, 120), (7, 1_920), (8, 3_600), (40, 3_600), (0, 30)] {
-            let wait = a.turns_away(attempt).unwrap().as_secs_f64();
+            let wait = a.turns_away(attempt, false).unwrap().as_secs_f64();
             let seconds = f64::from(seconds);
             assert!((seconds * 0.5..=seconds * 1.5).contains(&wait), "attempt {attempt}: {wait} s");
         }
         gate.close(Cause::Destination("b".into()), "channel not found");
-        assert_eq!(a.turns_away(1), None, "nothing is taken in then, so nothing is turned away");
+        assert_eq!(a.turns_away(1, false), None, "nothing is taken in then, so nothing is turned away");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lane_is_crowded_when_it_holds_more_than_its_share_and_is_slow_and_another_has_nothing() {
+    async fn a_lane_in_trouble_is_crowded_when_it_holds_more_than_its_share_and_is_slow_and_another_has_nothing()
+     {
         let (_gate, a, b) = two();
+        a.trouble().begins();
         let first = enter(&a, 1, 400);
         let second = enter(&a, 2, 200);
-        assert_eq!(a.turns_away(1), None, "it may be only busy");
+        assert_eq!(a.turns_away(1, false), None, "it may be only busy");
         advance(SLOW + Duration::from_secs(1)).await;
-        let wait = a.turns_away(1).unwrap();
+        let wait = a.turns_away(1, false).unwrap();
         assert!(wait >= SLOW / 2 && wait <= SLOW * 2, "{wait:?}");
         let busy = enter(&b, 1, 400);
-        assert_eq!(a.turns_away(1), None, "nobody starves");
+        assert_eq!(a.turns_away(1, false), None, "nobody starves");
         drop(busy);
-        assert!(a.turns_away(1).is_some());
+        assert!(a.turns_away(1, false).is_some());
         drop(first);
-        assert_eq!(a.turns_away(1), None, "it holds less than its share");
+        assert_eq!(a.turns_away(1, false), None, "it holds less than its share");
         drop(second);
         assert_eq!(a.holding.look(), (0, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_lane_that_is_only_busy_turns_nothing_away_however_long_it_takes() {
+        let (_gate, a, b) = two();
+        b.trouble().begins();
+        let _held = enter(&a, 1, ROOM);
+        advance(SLOW * 100).await;
+        assert_eq!(a.turns_away(1, false), None);
+        a.trouble().begins();
+        assert!(a.turns_away(1, false).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_is_turned_away_from_a_slow_lane_twice_and_one_with_room_of_its_own_never() {
+        let (gate, a, _b) = two();
+        a.trouble().begins();
+        let _held = enter(&a, 1, ROOM);
+        advance(SLOW * 2).await;
+        assert!(a.turns_away(2, false).is_some());
+        assert_eq!((a.turns_away(3, false), a.turns_away(9, false)), (None, None));
+        assert_eq!(a.turns_away(1, true), None);
+        gate.close(Cause::Destination("a".into()), "channel not found");
+        assert!(
+            a.turns_away(3, false).is_some() && a.turns_away(1, true).is_some(),
+            "paused, it has no place"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_message_counts_once_and_until_its_last_delivery_has_left() {
         let (_gate, a, _b) = two();
+        a.trouble().begins();
         let many: Vec<_> = (0..10).map(|_| enter(&a, 7, 600)).collect();
         advance(SLOW * 2).await;
         assert_eq!(a.holding.look().0, 600);
         let last = many.into_iter().next();
         assert_eq!(a.holding.look().0, 600);
-        assert!(a.turns_away(1).is_some(), "those that left had been there for long");
+        assert!(a.turns_away(1, false).is_some(), "those that left had been there for long");
         drop(last);
         assert_eq!(a.holding.look().0, 0);
     }
@@ -271,10 +255,11 @@ mod tests {
     async fn a_lane_that_is_alone_has_the_whole_room() {
         let gate = Arc::new(Gate::new(1));
         let alone = Entrance::for_lanes(["a"], &gate, ROOM).remove(0);
+        alone.trouble().begins();
         let _stay = enter(&alone, 1, 10 * ROOM);
         advance(SLOW * 2).await;
-        assert_eq!(alone.turns_away(1), None);
+        assert_eq!(alone.turns_away(1, false), None);
         gate.close(Cause::Destination("a".into()), "channel not found");
-        assert_eq!(alone.turns_away(1), None);
+        assert_eq!(alone.turns_away(1, false), None);
     }
 }

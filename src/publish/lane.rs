@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use tokio::{
     sync::{Semaphore, mpsc},
-    task::JoinSet,
     time::{Instant, interval, sleep, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Destination, Entrance, Verdict, attempts, entrance::give_back, pace::Pace};
+use super::{Destination, Entrance, Verdict, attempts, calls::Calls, pace::Pace, waiting::Waiting};
 use crate::{
     batch::{Batch, Batcher},
     event::ReadyEvent,
@@ -25,7 +25,6 @@ use crate::{
     gate::{Cause, Gate},
     metrics::LaneMetrics,
     receive::Delivery,
-    tasks::joined,
 };
 
 /// How often a lane that waits for a free call looks whether it holds too much.
@@ -56,7 +55,8 @@ pub struct Lane {
     pub(super) rejected: mpsc::UnboundedSender<Delivery<Rejection>>,
     destination: Arc<dyn Destination>,
     pub(super) entrance: Arc<Entrance>,
-    /// While the lane is paused and others are not, one batch finds out whether it is cured. The others leave.
+    /// While the lane is paused and others are not, one delivery finds out whether it is cured. The
+    /// others leave.
     pub(super) finding_out: Semaphore,
     gate: Arc<Gate>,
     cause: Cause,
@@ -97,9 +97,10 @@ impl Lane {
     /// Runs until `ready` is closed and everything has left. After `give_up` the rest is returned.
     pub async fn run(
         self: Arc<Self>,
-        mut ready: mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
+        ready: mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
         give_up: CancellationToken,
     ) {
+        let mut waiting = Waiting::new(ready);
         let mut batcher = Batcher::new(self.destination.limits());
         let mut calls = Calls::default();
         let mut flush_at = Instant::now();
@@ -113,7 +114,7 @@ impl Lane {
                     None
                 }
                 () = sleep_until(flush_at), if !batcher.is_empty() => Some(batcher.take()),
-                event = ready.recv(), if is_open => if let Some(event) = event {
+                event = waiting.next(), if is_open => if let Some(event) = event {
                     if batcher.is_empty() {
                         flush_at = Instant::now() + self.settings.linger;
                     }
@@ -127,8 +128,9 @@ impl Lane {
                 if !batcher.is_empty() {
                     flush_at = Instant::now() + self.settings.linger;
                 }
-                self.wait_for_slot(&batch, &mut calls, &mut ready).await;
-                self.start(batch, &mut calls, &give_up);
+                if let Some(batch) = self.wait_for_slot(batch, &mut calls, &mut waiting).await {
+                    self.start(batch, &mut calls, &give_up);
+                }
             }
         }
         while !calls.is_empty() {
@@ -137,36 +139,33 @@ impl Lane {
     }
 
     /// Waits for a free slot. Meanwhile nothing is taken from the stage before: that is the back-pressure. What waits
-    /// there for a lane that holds more than it may is given back.
-    async fn wait_for_slot(
-        &self,
-        batch: &Batch,
-        calls: &mut Calls,
-        ready: &mut mpsc::UnboundedReceiver<Delivery<ReadyEvent>>,
-    ) {
-        let bytes = bytes_of(batch);
+    /// there for a lane that holds more than it may is given back, and the batch too where the lane is paused and
+    /// others are not: the only slot may be that of the call that finds out.
+    async fn wait_for_slot(&self, batch: Batch, calls: &mut Calls, waiting: &mut Waiting) -> Option<Batch> {
+        let bytes = room_of(&batch);
         let mut look = interval(LOOK_EVERY);
         while calls.len() >= self.pace.concurrency()
-            || (!calls.is_empty() && calls.bytes + bytes > self.entrance.call_bytes_max())
+            || (!calls.is_empty() && calls.bytes() + bytes > self.entrance.call_bytes_max())
         {
             tokio::select! {
                 () = calls.next_ended() => {}
-                _ = look.tick() => self.make_room(ready),
+                _ = look.tick() => {
+                    waiting.make_room(&self.entrance);
+                    if self.entrance.is_paused_alone() {
+                        for delivery in batch {
+                            self.entrance.give_back(delivery);
+                        }
+                        return None;
+                    }
+                }
             }
         }
-    }
-
-    /// Gives back what waits until the lane holds no more than it may, or nothing waits any more.
-    fn make_room(&self, ready: &mut mpsc::UnboundedReceiver<Delivery<ReadyEvent>>) {
-        while let Some(first) = self.entrance.crowded() {
-            let Ok(delivery) = ready.try_recv() else { return };
-            give_back(delivery, first);
-        }
+        Some(batch)
     }
 
     fn start(self: &Arc<Self>, batch: Batch, calls: &mut Calls, give_up: &CancellationToken) {
         self.metrics.batch(&batch);
-        let (lane, give_up, bytes) = (self.clone(), give_up.clone(), bytes_of(&batch));
+        let (lane, give_up, bytes) = (self.clone(), give_up.clone(), room_of(&batch));
         calls.start(bytes, async move {
             // Dropping the unfinished work returns it.
             give_up.run_until_cancelled(attempts::publish(&lane, batch)).await;
@@ -184,13 +183,29 @@ impl Lane {
         });
         in_doubt.answered(&answer);
         self.metrics.put(&answer, started.elapsed());
-        match &answer {
-            Ok(verdicts) if verdicts.iter().any(is_throttled) => self.pace.was_throttled(),
-            Ok(_) => self.pace.went_well(),
-            Err(CallError::Transient { .. }) => self.pace.was_throttled(),
-            Err(_) => {}
-        }
+        self.learn_from(&answer);
         answer
+    }
+
+    fn learn_from(&self, answer: &Result<Vec<Verdict>, CallError>) {
+        let trouble = self.entrance.trouble();
+        match answer {
+            Ok(verdicts) if verdicts.iter().any(is_throttled) => {
+                self.pace.was_throttled();
+                trouble.begins();
+            }
+            Ok(verdicts) => {
+                self.pace.went_well();
+                if verdicts.iter().all(is_put_off) { trouble.begins() } else { trouble.ends() }
+            }
+            Err(CallError::Transient { .. }) => {
+                self.pace.was_throttled();
+                trouble.begins();
+            }
+            Err(CallError::Misconfigured { .. }) => trouble.begins(),
+            // Says something about the events alone.
+            Err(CallError::BadRequest { .. }) => {}
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -231,37 +246,10 @@ impl Lane {
     }
 }
 
-/// The calls under way, and what they hold.
-#[derive(Default)]
-struct Calls {
-    running: JoinSet<usize>,
-    bytes: usize,
-}
-
-impl Calls {
-    fn start(&mut self, bytes: usize, call: impl Future<Output = ()> + Send + 'static) {
-        self.bytes += bytes;
-        self.running.spawn(async move {
-            call.await;
-            bytes
-        });
-    }
-
-    async fn next_ended(&mut self) {
-        self.bytes -= joined(self.running.join_next().await).unwrap_or(0);
-    }
-
-    fn len(&self) -> usize {
-        self.running.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.running.is_empty()
-    }
-}
-
-fn bytes_of(batch: &Batch) -> usize {
-    batch.iter().map(|delivery| delivery.event.wire_bytes()).sum()
+/// The room that a batch keeps: each message keeps all of its own, however few of its events are in the batch.
+fn room_of(batch: &Batch) -> usize {
+    let places: HashMap<_, _> = batch.iter().map(|delivery| delivery.receipt.place()).collect();
+    places.values().sum()
 }
 
 /// Counts the events of a call whose outcome stays unknown, also when the call is given up half-way.
@@ -297,6 +285,13 @@ fn fill(batcher: &mut Batcher, event: Delivery<ReadyEvent>) -> Option<Batch> {
     full
 }
 
+fn is_put_off(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::TryAgain { .. } | Verdict::Unknown)
+}
+
 fn is_throttled(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::TryAgain { code } if is_throttling(code))
 }
+
+#[cfg(test)]
+mod tests;

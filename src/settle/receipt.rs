@@ -233,6 +233,11 @@ impl Receipt {
         }
     }
 
+    /// Whether the delivery has room of its own, and its message is not here as a whole.
+    pub(crate) fn has_own_room(&self) -> bool {
+        self.open.as_ref().is_some_and(|share| share.room.is_some())
+    }
+
     /// The delivery is in its lane from here on.
     pub(crate) fn stays(&mut self, stay: Stay) {
         if let Some(share) = &mut self.open {

@@ -1,5 +1,5 @@
-//! Lanes that share one worker: a destination that is gone or slow holds up no other. The real pipeline and the real
-//! ledger on a paused clock, so that an outage of hours takes seconds.
+//! Lanes that share one worker: a destination that is gone or in trouble holds up no other. The real pipeline and the
+//! real ledger on a paused clock, so that an outage of hours takes seconds.
 
 mod yard;
 
@@ -75,15 +75,18 @@ async fn an_event_for_both_reaches_the_one_at_once_and_the_other_after_its_cure(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_that_is_only_slow_fills_its_share_and_leaves_the_rest() {
+async fn a_destination_that_throttles_fills_its_share_and_leaves_the_rest_and_no_message_goes_back_for_ever()
+{
     for slowness in [Duration::from_secs(10), Duration::from_secs(25)] {
         let yard = Yard::new();
         mixed(&yard);
-        yard.is(&["a"], Mood::Slow(slowness));
+        yard.is(&["a"], Mood::Throttles(slowness));
         let worker = yard.work(ROOM, vec![("a", only("a")), ("b", only("b"))]);
         let took = yard.until(24 * HOUR, || yard.stored("b") == EVENTS).await;
         assert!(took < Duration::from_mins(10), "beside {slowness:?} the other destination took {took:?}");
         yard.until(24 * HOUR, || yard.stored("a") == EVENTS && yard.is_empty()).await;
+        let most = yard.most_deliveries();
+        assert!((2..=3).contains(&most), "beside {slowness:?} a message was delivered {most} times");
         worker.stop().await;
         yard.assert_each_once(&[("a", EVENTS), ("b", EVENTS)]);
     }
@@ -99,4 +102,19 @@ async fn destinations_that_are_only_busy_wait_in_the_room_and_nothing_is_given_b
     assert_eq!(yard.most_deliveries(), 1);
     worker.stop().await;
     yard.assert_each_once(&[("a", EVENTS), ("b", EVENTS)]);
+}
+
+/// A backlog of one destination beside another that nobody has anything for.
+#[tokio::test(start_paused = true)]
+async fn a_busy_destination_gives_nothing_back_to_an_idle_one_and_one_that_answers_late_neither() {
+    for slowness in [Duration::from_secs(2), Duration::from_secs(25)] {
+        let yard = Yard::new();
+        (0..EVENTS).for_each(|number| yard.send("a", number));
+        yard.is(&["a"], Mood::Slow(slowness));
+        let worker = yard.work(ROOM, vec![("a", only("a")), ("b", only("b"))]);
+        yard.until(24 * HOUR, || yard.is_empty()).await;
+        assert_eq!(yard.most_deliveries(), 1, "at {slowness:?} a call");
+        worker.stop().await;
+        yard.assert_each_once(&[("a", EVENTS)]);
+    }
 }

@@ -8,6 +8,14 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{aws::sqs::carries, dead_letter::Letter, pipeline::NO_DESTINATION, receive::About};
 
+/// What becomes of the attributes of the event's message in the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attributes {
+    Kept,
+    /// Because of them the letter would not fit, and without the letter the event would be lost.
+    LeftOut,
+}
+
 /// As written.
 #[derive(Serialize)]
 struct Words<'a> {
@@ -45,10 +53,16 @@ struct AboutWords<'a> {
     object: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "is_empty")]
     attributes: Cow<'a, BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    attributes_left_out: bool,
 }
 
 /// The letter's words with this sentence, which may be a part of the letter's own.
-pub(super) fn words(letter: &Letter, detail: &str) -> String {
+pub(super) fn words(letter: &Letter, detail: &str, kept: Attributes) -> String {
+    let attributes = match kept {
+        Attributes::Kept => Cow::Borrowed(&letter.about.attributes),
+        Attributes::LeftOut => Cow::default(),
+    };
     let words = Words {
         reason: letter.reason.code(),
         detail,
@@ -65,7 +79,8 @@ pub(super) fn words(letter: &Letter, detail: &str) -> String {
             source: Cow::Borrowed(&*letter.about.source),
             group: letter.about.group.as_deref().map(Cow::Borrowed),
             object: letter.about.object.as_deref().map(Cow::Borrowed),
-            attributes: Cow::Borrowed(&letter.about.attributes),
+            attributes,
+            attributes_left_out: kept == Attributes::LeftOut,
         },
         program: concat!("tributary/", env!("CARGO_PKG_VERSION")),
     };
@@ -82,7 +97,7 @@ pub(crate) fn about_again(words: &str, now: About) -> About {
     About {
         source: (&*about.source).into(),
         group: about.group.as_deref().map(Arc::from),
-        attributes: about.attributes.into_owned(),
+        attributes: if about.attributes_left_out { now.attributes } else { about.attributes.into_owned() },
         object: about.object.as_deref().map(Arc::from),
         redriven_to,
     }

@@ -37,6 +37,8 @@ pub(crate) enum Mood {
     Well,
     /// Every call takes this long.
     Slow(Duration),
+    /// Every call takes this long, and throttles every second of its events.
+    Throttles(Duration),
     /// Every call is denied.
     Denies,
 }
@@ -292,7 +294,7 @@ impl Destination for Lake {
         let mood = self.yard.look().moods.get(&self.name).copied().unwrap_or(Mood::Well);
         match mood {
             Mood::Well => sleep(ROUND_TRIP).await,
-            Mood::Slow(time) => sleep(time).await,
+            Mood::Slow(time) | Mood::Throttles(time) => sleep(time).await,
             Mood::Denies => {
                 sleep(ROUND_TRIP).await;
                 return Err(CallError::misconfigured("AccessDeniedException", "no"));
@@ -300,10 +302,13 @@ impl Destination for Lake {
         }
         let mut inside = self.yard.look();
         let rows = inside.lakes.entry(self.name.clone()).or_default();
-        let mut store = |event: &&ReadyEvent| {
+        let mut store = |(at, event): (usize, &&ReadyEvent)| {
+            if at % 2 == 1 && matches!(mood, Mood::Throttles(_)) {
+                return Verdict::TryAgain { code: "ThrottlingException".to_owned() };
+            }
             *rows.entry(event.id().declared().to_owned()).or_default() += 1;
             Verdict::Accepted { stored_as: "row".to_owned() }
         };
-        Ok(events.iter().map(&mut store).collect())
+        Ok(events.iter().enumerate().map(&mut store).collect())
     }
 }

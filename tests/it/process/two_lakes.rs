@@ -44,8 +44,8 @@ async fn a_channel_that_denies_us_does_not_hold_up_the_other() {
         .await;
     assert_eq!(endpoints.assert_all_stored(&events).await, 0);
     worker
-        .until("one batch finds out, and the rest is on the queue", async |worker: &Worker| {
-            (worker.scrape().await.in_flight() <= 20).then_some(())
+        .until("one event finds out, and the rest is on the queue", async |worker: &Worker| {
+            (worker.scrape().await.in_flight() <= 1).then_some(())
         })
         .await;
     endpoints.misbehave(Faults::default());

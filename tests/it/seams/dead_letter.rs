@@ -231,6 +231,44 @@ async fn a_sentence_is_shortened_where_the_letter_would_not_fit(server: &QueueSe
     }
 }
 
+/// A message as large as it may be leaves no room to say its attributes again: better without them than nowhere.
+async fn attributes_are_left_out_where_the_letter_would_not_fit(server: &QueueServer) {
+    let url = server.queue(&[]).await;
+    let attributes = [("origin".to_owned(), "x".repeat(2_000)), ("quoted".to_owned(), "\"".repeat(500))];
+    let attributes_bytes = 2_500 + "originquoted".len() + 2 * "String".len();
+    let original = "x".repeat(SQS_BYTES_MAX - attributes_bytes);
+    let about = Arc::new(About { attributes: attributes.into(), ..about() });
+    let detail = "eventID is absent".repeat(1_000);
+    store_all(server, &url, &[Letter { about, detail: detail.clone(), ..letter(original.clone()) }]).await;
+    let (body, said) = words(server, &url).await;
+    assert!(body.is_some_and(|body| body == original), "{server}: the event is whole");
+    let expected = json!({
+        "source": "first-queue", "group": "fig/app/0", "object": "s3://bucket/key?",
+        "attributes_left_out": true,
+    });
+    assert_eq!(said["about"], expected, "{server}");
+    let said = said["detail"].as_str().unwrap_or_default();
+    assert!(detail.starts_with(said) && said.len() > 50, "{server}: {} bytes are left", said.len());
+}
+
+/// Somebody who knows what the letter had no room for can say it beside the letter.
+async fn what_was_left_out_may_be_said_beside_the_letter(server: &QueueServer) {
+    let url = server.queue(&[]).await;
+    let text = |text: &str| {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(text);
+        value.build().expect("a type")
+    };
+    let words = r#"{"destination":"eu","about":{"source":"first-queue","attributes_left_out":true}}"#;
+    let send = server.client().send_message().queue_url(&url).message_body("a");
+    let send = send.message_attributes(LETTER_ATTRIBUTE, text(words)).message_attributes("x", text("y"));
+    send.send().await.unwrap_or_else(|error| panic!("{server}: {error:?}"));
+    let (source, _) = source_at(&server.aws(), &url, 300);
+    let message = receive(&source, 1, server).await.remove(0);
+    assert_eq!(&*message.about.source, "first-queue", "{server}");
+    assert_eq!(message.about.attributes.get("x").map(String::as_str), Some("y"), "{server}");
+    source.ack(&[message.handle]).await.remove(0).expect("acked");
+}
+
 async fn a_letter_that_cannot_fit_says_so_and_the_others_are_stored(server: &QueueServer) {
     let url = server.queue(&[]).await;
     let letters = [letter("a"), letter("x".repeat(SQS_BYTES_MAX)), letter(vec![0xff; 900_000]), letter("b")];
@@ -283,6 +321,8 @@ macro_rules! standard_cases {
             any_id_can_be_written,
             a_call_holds_no_more_than_the_service_takes,
             a_sentence_is_shortened_where_the_letter_would_not_fit,
+            attributes_are_left_out_where_the_letter_would_not_fit,
+            what_was_left_out_may_be_said_beside_the_letter,
             a_letter_that_cannot_fit_says_so_and_the_others_are_stored,
             a_queue_that_takes_less_is_respected,
             a_missing_queue_is_our_mistake,
