@@ -49,8 +49,8 @@ impl Deadline {
     }
 }
 
-/// What is known of a message beside its body: what formats and routes may ask for, as `$message`. Payload: it is
-/// in no log.
+/// What is known of a message beside its body: what formats and routes may ask for, as `$message`. Payload, and in no
+/// log, but for the names of the queue and of the object.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// The queue's name.
