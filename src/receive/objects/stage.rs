@@ -22,7 +22,7 @@ use super::{
     reading::{Reading, Stopped},
 };
 use crate::{
-    decode::{Decoded, Found, Notice, ObjectRef, Unpacked, unpack},
+    decode::{Decoded, EVENT_BYTES_MIN, Found, Notice, ObjectRef, Unpacked, unpack},
     failure::{CallError, Reason, Rejection},
     gate::{Cause, Gate},
     intervals::{Intervals, jittered},
@@ -45,8 +45,8 @@ const AGAIN_FIRST: Duration = Duration::from_secs(10);
 const AGAIN_LONGEST: Duration = Duration::from_mins(15);
 /// An object with more records than this must be long enough to hold real ones, as a message must.
 const TINY_RECORDS_MAX: usize = 100;
-/// Less than any event that the lake accepts.
-const RECORD_BYTES_MIN: u64 = 100;
+/// As for the events of a message.
+const RECORD_BYTES_MIN: u64 = EVENT_BYTES_MIN as u64;
 
 /// A message whose events are in objects.
 pub struct Job {

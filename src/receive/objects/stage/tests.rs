@@ -390,6 +390,16 @@ async fn many_tiny_records_are_refused_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_records_as_short_as_those_of_a_mapped_format_may_be_are_read() {
+    let short = b"{\"id\":\"0001\",\"t\":17,\"do\":\"get\"}\n".repeat(1_000);
+    let stage = Stage::start(Scripted::new([("short", short)], |_, _| Act::Send));
+    stage.send("one", 1, &["short"]).await;
+    stage.pass(60).await;
+    let seen = stage.seen();
+    assert_eq!((seen.places.len(), seen.letters.len()), (1_000, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_is_too_long_is_one_letter_and_its_neighbours_are_delivered() {
     let long = format!("{{\"eventName\":\"{}\"}}\n", "x".repeat(RECORD_BYTES_MAX)).into_bytes();
     let stage = Stage::start(Scripted::new([("a", [lines(1), long, lines(1)].concat())], |_, _| Act::Send));
