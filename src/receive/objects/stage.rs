@@ -3,6 +3,8 @@
 //! The message stays ours meanwhile, kept alive by its source. It is given back where an object cannot be read now,
 //! and where the process stops; what was read of it by then is known as a duplicate when it comes again.
 
+mod ending;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -12,20 +14,19 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{
     ObjectError, ObjectStore,
     denials::{Denials, Watched},
     frames::{Frame, RECORD_BYTES_MAX},
-    pointer::pointer,
     reading::{Reading, Stopped},
 };
 use crate::{
-    decode::{Decoded, EVENT_BYTES_MIN, Found, Notice, ObjectRef, Unpacked, unpack},
-    failure::{CallError, Reason, Rejection},
+    decode::{Decoded, EVENT_BYTES_MIN, Found, ObjectRef, Unpacked, unpack},
+    failure::{CallError, Reason},
     gate::{Cause, Gate},
-    intervals::{Intervals, jittered},
+    intervals::Intervals,
     metrics::Metrics,
     pipeline::Shutdown,
     receive::{About, Message, Origin},
@@ -36,13 +37,8 @@ use crate::{
 
 /// What a record costs beyond its bytes, about: its own structures, and its mapped form.
 const RECORD_OVERHEAD_BYTES: usize = 1_024;
-/// An object that is missing at this delivery of its message will not come any more.
-const MISSING_DELIVERIES: u32 = 5;
 /// Denials of one object, with others of its bucket opened in between, after which it is the object's problem.
 const DENIALS_MAX: u32 = 5;
-/// The delay after the first delivery that could not be read; it doubles with each.
-const AGAIN_FIRST: Duration = Duration::from_secs(10);
-const AGAIN_LONGEST: Duration = Duration::from_mins(15);
 /// An object with more records than this must be long enough to hold real ones, as a message must.
 const TINY_RECORDS_MAX: usize = 100;
 /// As for the events of a message.
@@ -252,71 +248,6 @@ impl Shared {
             standing.position += 1;
         }
     }
-
-    fn whole(&self, standing: &Standing<'_>, receipt: &mut MessageReceipt) -> Ended {
-        debug!(stage = "receive", object = %standing.object, records = standing.position, "read an object");
-        self.count("read");
-        if standing.position == 0 {
-            let found = Found::Notice(Notice::EmptyObject);
-            let origin = standing.origin(Bytes::new());
-            (self.objects.process)(Part { origin, found, room: None }, receipt);
-        }
-        Ended::Done
-    }
-
-    fn broken(
-        &self,
-        standing: &Standing<'_>,
-        passed: u64,
-        damage: &str,
-        receipt: &mut MessageReceipt,
-    ) -> Ended {
-        let detail = format!(
-            "could not be read from record {} on (byte {passed} of its text): {damage}",
-            standing.position
-        );
-        self.reject(standing, Reason::BrokenObject, detail, receipt);
-        self.count("broken");
-        Ended::Done
-    }
-
-    fn denied(&self, standing: &Standing<'_>, code: &str, receipt: &mut MessageReceipt) -> Ended {
-        let detail = format!(
-            "could not be read in {DENIALS_MAX} tries, while others of its bucket could ({code}); it may be missing, \
-             archived or encrypted with another key"
-        );
-        self.reject(standing, Reason::ObjectDenied, detail, receipt);
-        self.count("denied");
-        Ended::Done
-    }
-
-    /// What is missing may have been announced too early; after so many deliveries it was deleted.
-    fn not_now(&self, standing: &Standing<'_>, error: &ObjectError, receipt: &mut MessageReceipt) -> Ended {
-        let (object, attempt) = (standing.object, standing.message.attempt);
-        if *error == ObjectError::Missing && attempt >= MISSING_DELIVERIES {
-            let detail =
-                format!("there was no such object at delivery {attempt} of the message that names it");
-            self.reject(standing, Reason::ObjectMissing, detail, receipt);
-            self.count("missing");
-            return Ended::Done;
-        }
-        let after = again_after(attempt);
-        warn!(stage = "receive", %object, attempt, %error, after_s = after.as_secs(),
-            "could not read an object, its message will come again");
-        self.count("returned");
-        Ended::Again(after)
-    }
-
-    /// A dead letter in place of what could not be read, which leads to it again.
-    fn reject(&self, standing: &Standing<'_>, reason: Reason, detail: String, receipt: &mut MessageReceipt) {
-        let origin = standing.origin(pointer(standing.object));
-        let found = Found::Rejected(Rejection::new(reason, detail));
-        (self.objects.process)(Part { origin, found, room: None }, receipt);
-    }
-
-    fn count(&self, result: &str) {
-        self.objects.metrics.process.objects.by(&[("result", result)]).increment(1);
-    }
 }
 
 impl<'a> Standing<'a> {
@@ -328,11 +259,6 @@ impl<'a> Standing<'a> {
     fn origin(&self, original: Bytes) -> Origin {
         Origin { about: self.about.clone(), ..Origin::of(self.message, self.position, original) }
     }
-}
-
-fn again_after(attempt: u32) -> Duration {
-    let doubled = AGAIN_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    jittered(doubled.min(AGAIN_LONGEST))
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ use super::{
 use crate::{
     breaker::Breaker,
     config::BreakerConfig,
+    decode::Notice,
     dedupe::memory::MemoryLedger,
+    failure::Rejection,
     flow::Flow,
     receive::{Deadline, Handle, Source},
     route::Filtered,
