@@ -20,6 +20,7 @@ use super::{
     ObjectError, ObjectStore,
     denials::{Denials, Watched},
     frames::{Frame, RECORD_BYTES_MAX},
+    pointer::pointer,
     reading::{Reading, Stopped},
 };
 use crate::{
@@ -218,7 +219,12 @@ impl Shared {
                         "a record of {bytes} bytes, which ends at byte {}; at most {RECORD_BYTES_MAX} are read",
                         reading.passed()
                     );
-                    self.reject(standing, Reason::EventTooLarge, detail, receipt);
+                    self.reject(
+                        standing.origin(pointer(standing.object)),
+                        Reason::EventTooLarge,
+                        detail,
+                        receipt,
+                    );
                     standing.position += 1;
                 }
                 Frame::Record(bytes) => self.record(bytes, standing, receipt).await,
@@ -258,6 +264,11 @@ impl<'a> Standing<'a> {
 
     fn origin(&self, original: Bytes) -> Origin {
         Origin { about: self.about.clone(), ..Origin::of(self.message, self.position, original) }
+    }
+
+    /// Of the letter for the object, or for the rest of it.
+    fn whole_object(&self) -> Origin {
+        Origin { is_whole_object: true, ..self.origin(pointer(self.object)) }
     }
 }
 

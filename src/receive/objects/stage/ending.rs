@@ -6,14 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::{debug, warn};
 
-use super::{
-    super::{ObjectError, pointer::pointer},
-    DENIALS_MAX, Ended, Part, Shared, Standing,
-};
+use super::{super::ObjectError, DENIALS_MAX, Ended, Part, Shared, Standing};
 use crate::{
     decode::{Found, Notice},
     failure::{Reason, Rejection},
     intervals::jittered,
+    receive::Origin,
     settle::MessageReceipt,
 };
 
@@ -46,7 +44,7 @@ impl Shared {
             "could not be read from record {} on (byte {passed} of its text): {damage}",
             standing.position
         );
-        self.reject(standing, Reason::BrokenObject, detail, receipt);
+        self.reject(standing.whole_object(), Reason::BrokenObject, detail, receipt);
         self.count("broken");
         Ended::Done
     }
@@ -56,7 +54,7 @@ impl Shared {
             "could not be read in {DENIALS_MAX} tries, while others of its bucket could ({code}); it may be missing, \
              archived or encrypted with another key"
         );
-        self.reject(standing, Reason::ObjectDenied, detail, receipt);
+        self.reject(standing.whole_object(), Reason::ObjectDenied, detail, receipt);
         self.count("denied");
         Ended::Done
     }
@@ -72,7 +70,7 @@ impl Shared {
         if *error == ObjectError::Missing && attempt >= MISSING_DELIVERIES {
             let detail =
                 format!("there was no such object at delivery {attempt} of the message that names it");
-            self.reject(standing, Reason::ObjectMissing, detail, receipt);
+            self.reject(standing.whole_object(), Reason::ObjectMissing, detail, receipt);
             self.count("missing");
             return Ended::Done;
         }
@@ -86,12 +84,11 @@ impl Shared {
     /// A dead letter in place of what could not be read, which leads to it again.
     pub(super) fn reject(
         &self,
-        standing: &Standing<'_>,
+        origin: Origin,
         reason: Reason,
         detail: String,
         receipt: &mut MessageReceipt,
     ) {
-        let origin = standing.origin(pointer(standing.object));
         let found = Found::Rejected(Rejection::new(reason, detail));
         (self.objects.process)(Part { origin, found, room: None }, receipt);
     }

@@ -68,6 +68,7 @@ impl Source for Queue {
 struct Seen {
     places: Vec<String>,
     letters: Vec<(Reason, String, Bytes)>,
+    letter_places: Vec<String>,
     notices: Vec<Notice>,
     held: Option<Vec<Receipt>>,
 }
@@ -168,6 +169,7 @@ fn process(flow: Arc<Flow>, seen: Arc<Mutex<Seen>>) -> Process {
         match part.found {
             Found::Event(_) => seen.places.push(part.origin.place()),
             Found::Rejected(Rejection { reason, detail }) => {
+                seen.letter_places.push(part.origin.place());
                 seen.letters.push((reason, detail.into_owned(), part.origin.original));
             }
             Found::Notice(notice) => seen.notices.push(notice),
@@ -378,6 +380,26 @@ async fn what_came_before_the_damage_is_delivered_and_the_rest_is_one_letter_tha
     assert!(detail.contains("from record 2 on"), "{detail}");
     assert!(String::from_utf8_lossy(original).contains("\"key\":\"a%20b\""));
     assert_eq!(stage.ended(), [acked("one"), acked("two")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_about_the_whole_object_is_told_from_that_of_another_message_and_a_record_is_not() {
+    let long = format!("{{\"eventName\":\"{}\"}}\n", "x".repeat(RECORD_BYTES_MAX)).into_bytes();
+    let stage =
+        Stage::start(Scripted::new([("a", [lines(1), long, b"{\"cut".to_vec()].concat())], |_, _| Act::Send));
+    for message in ["one", "two"] {
+        stage.send(message, 5, &["a", "gone"]).await;
+        stage.pass(9).await;
+    }
+    let expected = [
+        "s3://logs/a#1",
+        "one s3://logs/a#2",
+        "one s3://logs/gone#0",
+        "s3://logs/a#1",
+        "two s3://logs/a#2",
+        "two s3://logs/gone#0",
+    ];
+    assert_eq!(stage.seen().letter_places, expected);
 }
 
 #[tokio::test(start_paused = true)]
