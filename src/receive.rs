@@ -64,6 +64,8 @@ pub struct About {
     /// Of a letter that was sent again: the destination that it was on its way to. It goes nowhere else, because the
     /// other destinations of its event had their own deliveries.
     pub redriven_to: Option<Arc<str>>,
+    /// Of a letter that was sent again: the place of its event in the message, or in the object.
+    pub redriven_at: Option<usize>,
 }
 
 /// What a source hands over: plain values, no behaviour.

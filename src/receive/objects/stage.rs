@@ -262,8 +262,13 @@ impl<'a> Standing<'a> {
         Self { message, object, about: Arc::new(about), position: 0 }
     }
 
+    /// Of the next part. A letter that is sent again leads to all of its object, and was written for one place in it.
     fn origin(&self, original: Bytes) -> Origin {
-        Origin { about: self.about.clone(), ..Origin::of(self.message, self.position, original) }
+        Origin {
+            about: self.about.clone(),
+            is_redriven: self.message.is_redriven && self.about.redriven_at == Some(self.position),
+            ..Origin::of(self.message, self.position, original)
+        }
     }
 
     /// Of the letter for the object, or for the rest of it.

@@ -69,6 +69,7 @@ struct Seen {
     places: Vec<String>,
     letters: Vec<(Reason, String, Bytes)>,
     letter_places: Vec<String>,
+    redriven: Vec<String>,
     notices: Vec<Notice>,
     held: Option<Vec<Receipt>>,
 }
@@ -125,11 +126,11 @@ impl Stage {
     /// A message, at one of its deliveries, that leads to these objects.
     async fn send(&self, name: &str, attempt: u32, keys: &[&str]) {
         let deadline = Deadline::new(Instant::now() + Duration::from_hours(10));
-        let message = Message {
-            handle: Handle { message_id: name.into(), delivery: 1 },
-            attempt,
-            ..Message::empty(deadline)
-        };
+        let handle = Handle { message_id: name.into(), delivery: 1 };
+        self.send_message(Message { handle, attempt, ..Message::empty(deadline) }, keys).await;
+    }
+
+    async fn send_message(&self, message: Message, keys: &[&str]) {
         let room = Room::new(OBJECT_BYTES).take(1).await;
         let mut receipt = MessageReceipt::new(&message, room, self.to_settler.clone());
         receipt.keep_open();
@@ -166,6 +167,9 @@ fn process(flow: Arc<Flow>, seen: Arc<Mutex<Seen>>) -> Process {
     Arc::new(move |part: Part, receipt: &mut MessageReceipt| {
         let share = receipt.share_with_room(&flow, part.room);
         let mut seen = seen.lock().unwrap();
+        if part.origin.is_redriven {
+            seen.redriven.push(part.origin.place());
+        }
         match part.found {
             Found::Event(_) => seen.places.push(part.origin.place()),
             Found::Rejected(Rejection { reason, detail }) => {
@@ -400,6 +404,20 @@ async fn a_letter_about_the_whole_object_is_told_from_that_of_another_message_an
         "two s3://logs/gone#0",
     ];
     assert_eq!(stage.seen().letter_places, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_is_sent_again_says_nothing_of_the_other_records_of_its_object() {
+    for (redriven_at, expected) in [(Some(2), vec!["s3://logs/a#2"]), (None, vec![])] {
+        let stage = Stage::start(Scripted::new([("a", lines(5))], |_, _| Act::Send));
+        let about = Arc::new(About { redriven_at, ..About::default() });
+        let deadline = Deadline::new(Instant::now() + Duration::from_hours(10));
+        stage.send_message(Message { is_redriven: true, about, ..Message::empty(deadline) }, &["a"]).await;
+        stage.pass(1).await;
+        let seen = stage.seen();
+        assert_eq!(seen.places.len(), 5);
+        assert_eq!(seen.redriven, expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]
