@@ -40,8 +40,11 @@ use crate::{
 const RECORD_OVERHEAD_BYTES: usize = 1_024;
 /// Denials of one object, with others of its bucket opened in between, after which it is the object's problem.
 const DENIALS_MAX: u32 = 5;
-/// An object with more records than this must be long enough to hold real ones, as a message must.
-const TINY_RECORDS_MAX: usize = 100;
+/// An object with more records than this must be long enough to hold real ones, as a message must, and some of them
+/// must be events: letters for each of very many would keep the breaker closed, and all else waiting, for days.
+const DOUBTFUL_RECORDS_MAX: usize = 100;
+/// Of a hundred records.
+const REJECTED_MAX: usize = 90;
 /// As for the events of a message.
 const RECORD_BYTES_MIN: u64 = EVENT_BYTES_MIN as u64;
 
@@ -65,8 +68,8 @@ pub struct Part {
     pub room: Option<Arc<Permit>>,
 }
 
-/// What is done with parts.
-pub type Process = Arc<dyn Fn(Part, &mut MessageReceipt) + Send + Sync>;
+/// What is done with parts. Says whether the part is an event, or at least no mistake.
+pub type Process = Arc<dyn Fn(Part, &mut MessageReceipt) -> bool + Send + Sync>;
 
 /// The stage.
 pub struct Objects {
@@ -109,6 +112,8 @@ struct Standing<'a> {
     about: Arc<About>,
     /// Of the next part.
     position: usize,
+    /// Parts before it that are no events.
+    rejected: usize,
 }
 
 impl Objects {
@@ -226,17 +231,12 @@ impl Shared {
                         receipt,
                     );
                     standing.position += 1;
+                    standing.rejected += 1;
                 }
                 Frame::Record(bytes) => self.record(bytes, standing, receipt).await,
                 Frame::CutOff | Frame::NotJson => {}
             }
-            let may_be = TINY_RECORDS_MAX
-                .max(usize::try_from(reading.passed() / RECORD_BYTES_MIN).unwrap_or(usize::MAX));
-            if standing.position > may_be {
-                return Err(Stopped::Broken(format!(
-                    "it has more than {may_be} records there, too many to be events"
-                )));
-            }
+            standing.doubt(reading.passed()).map_err(Stopped::Broken)?;
         }
         Ok(())
     }
@@ -250,8 +250,9 @@ impl Shared {
         self.objects.metrics.process.object_records.increment(parts.len() as u64);
         for Decoded { original, found } in parts {
             let origin = standing.origin(original);
-            (self.objects.process)(Part { origin, found, room: Some(room.clone()) }, receipt);
+            let is_event = (self.objects.process)(Part { origin, found, room: Some(room.clone()) }, receipt);
             standing.position += 1;
+            standing.rejected += usize::from(!is_event);
         }
     }
 }
@@ -259,7 +260,7 @@ impl Shared {
 impl<'a> Standing<'a> {
     fn new(message: &'a Message, object: &'a ObjectRef) -> Self {
         let about = About { object: Some(object.to_string().into()), ..(*message.about).clone() };
-        Self { message, object, about: Arc::new(about), position: 0 }
+        Self { message, object, about: Arc::new(about), position: 0, rejected: 0 }
     }
 
     /// Of the next part. A letter that is sent again leads to all of its object, and was written for one place in it.
@@ -269,6 +270,22 @@ impl<'a> Standing<'a> {
             is_redriven: self.message.is_redriven && self.about.redriven_at == Some(self.position),
             ..Origin::of(self.message, self.position, original)
         }
+    }
+
+    /// Why what follows is not worth reading, if so little of it can be events.
+    fn doubt(&self, passed: u64) -> Result<(), String> {
+        if self.position <= DOUBTFUL_RECORDS_MAX {
+            return Ok(());
+        }
+        let may_be = usize::try_from(passed / RECORD_BYTES_MIN).unwrap_or(usize::MAX);
+        let may_be = may_be.max(DOUBTFUL_RECORDS_MAX);
+        if self.position > may_be {
+            return Err(format!("it has more than {may_be} records there, too many to be events"));
+        }
+        if self.rejected * 100 > self.position * REJECTED_MAX {
+            return Err(format!("{} of the records before are no events", self.rejected));
+        }
+        Ok(())
     }
 
     /// Of the letter for the object, or for the rest of it.

@@ -170,6 +170,7 @@ fn process(flow: Arc<Flow>, seen: Arc<Mutex<Seen>>) -> Process {
         if part.origin.is_redriven {
             seen.redriven.push(part.origin.place());
         }
+        let is_event = !matches!(part.found, Found::Rejected(_));
         match part.found {
             Found::Event(_) => seen.places.push(part.origin.place()),
             Found::Rejected(Rejection { reason, detail }) => {
@@ -183,6 +184,7 @@ fn process(flow: Arc<Flow>, seen: Arc<Mutex<Seen>>) -> Process {
             Some(held) => held.push(share),
             None => share.ack(Proof::Filtered(Filtered::notice())),
         }
+        is_event
     })
 }
 
@@ -439,6 +441,34 @@ async fn many_records_as_short_as_those_of_a_mapped_format_may_be_are_read() {
     stage.pass(60).await;
     let seen = stage.seen();
     assert_eq!((seen.places.len(), seen.letters.len()), (1_000, 0));
+}
+
+/// So many records of which the first of each ten is an event, or none is.
+fn mostly_no_events(count: usize, is_one_of_ten: bool) -> Vec<u8> {
+    let no_event = format!("\"{}\"", "x".repeat(40));
+    let record = |at| if is_one_of_ten && at % 10 == 0 { "{\"eventName\":\"Get\"}" } else { &*no_event };
+    format!("[{}]", (0..count).map(record).collect::<Vec<_>>().join(",")).into_bytes()
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_many_records_that_are_no_events_are_one_letter_from_the_hundredth_on() {
+    let objects = [
+        ("none", mostly_no_events(5_000, false)),
+        ("some", mostly_no_events(1_000, true)),
+        ("few", mostly_no_events(100, false)),
+    ];
+    let stage = Stage::start(Scripted::new(objects, |_, _| Act::Send));
+    for (key, letters, last) in [
+        ("none", 101 + 1, Reason::BrokenObject),
+        ("some", 900, Reason::NotAnObject),
+        ("few", 100, Reason::NotAnObject),
+    ] {
+        stage.send(key, 1, &[key]).await;
+        stage.pass(60).await;
+        let found = std::mem::take(&mut stage.seen().letters);
+        assert_eq!((found.len(), found.last().map(|(reason, ..)| *reason)), (letters, Some(last)), "{key}");
+        assert_eq!(stage.ended().last(), Some(&acked(key)));
+    }
 }
 
 #[tokio::test(start_paused = true)]
