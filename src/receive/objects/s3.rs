@@ -144,6 +144,7 @@ fn said(failed: Failure, bucket: &str) -> ObjectError {
         Reached::Answer(404) if code != "NoSuchBucket" => ObjectError::Missing,
         // The version is the mark that the object was deleted.
         Reached::Answer(405) => ObjectError::Missing,
+        Reached::Answer(403) if code == "InvalidObjectState" => ObjectError::Archived,
         Reached::Answer(412 | 416) => ObjectError::Changed,
         Reached::Answer(300..500) => {
             let cure = cure(code, bucket);
@@ -165,7 +166,6 @@ fn cure(code: &str, bucket: &str) -> String {
         "NoSuchBucket" | "InvalidBucketName" => {
             format!("check the bucket {bucket} in objects.buckets, and what notifies about it")
         }
-        "InvalidObjectState" => format!("restore what was archived in {bucket}"),
         _ if OF_REGION.contains(&code) => {
             format!(
                 "the bucket {bucket} is in another Region and S3 does not say which: set AWS_REGION to it"
@@ -195,6 +195,7 @@ mod tests {
         {
             assert_eq!(answer(status, code), ObjectError::Missing, "{code}");
         }
+        assert_eq!(answer(403, "InvalidObjectState"), ObjectError::Archived);
         for (status, code) in [(412, "PreconditionFailed"), (416, "InvalidRange")] {
             assert_eq!(answer(status, code), ObjectError::Changed, "{code}");
         }
@@ -214,7 +215,6 @@ mod tests {
             (403, "AccessDenied", "kms:Decrypt"),
             (400, "KMS.DisabledException", "kms:Decrypt"),
             (404, "NoSuchBucket", "objects.buckets"),
-            (403, "InvalidObjectState", "restore"),
             (301, "PermanentRedirect", "AWS_REGION"),
             (403, "ExpiredToken", "role"),
         ] {

@@ -15,8 +15,8 @@ use crate::{
     settle::MessageReceipt,
 };
 
-/// An object that is missing at this delivery of its message will not come any more.
-const MISSING_DELIVERIES: u32 = 5;
+/// An object that is missing or archived at this delivery of its message will be so at the next, too.
+const OF_ITSELF_DELIVERIES: u32 = 5;
 /// The delay after the first delivery that could not be read; it doubles with each.
 const AGAIN_FIRST: Duration = Duration::from_secs(10);
 const AGAIN_LONGEST: Duration = Duration::from_mins(15);
@@ -52,14 +52,15 @@ impl Shared {
     pub(super) fn denied(&self, standing: &Standing<'_>, code: &str, receipt: &mut MessageReceipt) -> Ended {
         let detail = format!(
             "could not be read in {DENIALS_MAX} tries, while others of its bucket could ({code}); it may be missing, \
-             archived or encrypted with another key"
+             or encrypted with another key"
         );
         self.reject(standing.whole_object(), Reason::ObjectDenied, detail, receipt);
         self.count("denied");
         Ended::Done
     }
 
-    /// What is missing may have been announced too early; after so many deliveries it was deleted.
+    /// What is missing may have been announced too early, and what is archived be on its way; after so many deliveries
+    /// a person has to see to it.
     pub(super) fn not_now(
         &self,
         standing: &Standing<'_>,
@@ -67,11 +68,15 @@ impl Shared {
         receipt: &mut MessageReceipt,
     ) -> Ended {
         let (object, attempt) = (standing.object, standing.message.attempt);
-        if *error == ObjectError::Missing && attempt >= MISSING_DELIVERIES {
-            let detail =
-                format!("there was no such object at delivery {attempt} of the message that names it");
-            self.reject(standing.whole_object(), Reason::ObjectMissing, detail, receipt);
-            self.count("missing");
+        let of_itself = match error {
+            ObjectError::Missing => Some((Reason::ObjectMissing, "missing")),
+            ObjectError::Archived => Some((Reason::ObjectDenied, "denied")),
+            ObjectError::Changed | ObjectError::Call(_) => None,
+        };
+        if let Some((reason, result)) = of_itself.filter(|_| attempt >= OF_ITSELF_DELIVERIES) {
+            let detail = format!("{error}: still so at delivery {attempt} of the message that names it");
+            self.reject(standing.whole_object(), reason, detail, receipt);
+            self.count(result);
             return Ended::Done;
         }
         let after = again_after(attempt);

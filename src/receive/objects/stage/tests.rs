@@ -305,6 +305,26 @@ async fn what_is_missing_comes_again_later_each_time_and_is_given_up_at_the_fift
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_archived_comes_again_and_is_its_own_problem_at_the_fifth_delivery() {
+    let store = Scripted::new([("cold", lines(1)), ("good", lines(1))], |_, key| {
+        if key == "cold" { Act::Fail(ObjectError::Archived) } else { Act::Send }
+    });
+    let stage = Stage::start(store);
+    for attempt in 1..=5 {
+        stage.send(&attempt.to_string(), attempt, &["cold"]).await;
+        stage.pass(1).await;
+        assert!(!stage.is_not_ready(), "others may be readable");
+    }
+    let ended = stage.ended();
+    assert!(ended[..4].iter().all(|(_, after)| after.is_some_and(|after| after >= Duration::from_secs(5))));
+    assert_eq!(ended[4..], [acked("5")]);
+    let seen = stage.seen();
+    let [(reason, detail, _)] = &*seen.letters else { panic!("one letter") };
+    assert_eq!(*reason, Reason::ObjectDenied);
+    assert!(detail.contains("archived") && detail.contains("delivery 5"), "{detail}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_denied_is_held_until_it_is_cured_and_the_worker_is_not_ready() {
     let is_cured = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let cure = is_cured.clone();
