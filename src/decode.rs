@@ -40,8 +40,8 @@ pub const MESSAGE_EVENTS_MAX: usize = 10_000;
 /// A body with more events than this must be long enough to hold real ones. What many tiny ones would cost in
 /// letters and memory is out of all proportion to the message.
 const TINY_EVENTS_MAX: usize = 100;
-/// Less than any event that the lake accepts.
-const EVENT_BYTES_MIN: usize = 100;
+/// Less than any event: an id, a time and a name in the shortest format that somebody may have mapped.
+pub(crate) const EVENT_BYTES_MIN: usize = 30;
 
 /// How many envelopes, packings and arrays may stand around an event. The deepest that is likely, `CloudWatch` Logs
 /// in aggregated Kinesis records as Lambda gets them, takes five.

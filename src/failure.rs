@@ -41,9 +41,9 @@ reasons! {
     BucketNotListed = "bucket_not_listed" at Receive,
     /// The message names an object that is not there, nor was at earlier deliveries.
     ObjectMissing = "object_missing" at Receive,
-    /// One object may not be read, while others of its bucket may.
+    /// One object may not be read, while others of its bucket may; or it is archived.
     ObjectDenied = "object_denied" at Receive,
-    /// An object is damaged, or ends too early, or holds no JSON.
+    /// An object is damaged, or ends too early, or holds no JSON, or next to no events.
     BrokenObject = "broken_object" at Receive,
     /// The message, or what carries data in it, claims base64 and is not.
     NotBase64 = "not_base64" at Decode,

@@ -310,10 +310,11 @@ impl Stages {
     fn take_parts(self: Arc<Self>, to_claims: ToClaims) -> objects::Process {
         Arc::new(move |part: Part, receipt: &mut MessageReceipt| {
             let mut candidates = Vec::with_capacity(self.lanes.len());
-            self.part(part, receipt, &mut candidates);
+            let is_event = self.part(part, receipt, &mut candidates);
             for delivery in candidates {
                 drop(to_claims.send(delivery));
             }
+            is_event
         })
     }
 
@@ -360,26 +361,29 @@ impl Stages {
         (candidates, objects)
     }
 
-    /// Stage 3 for one part of a message, or of an object.
+    /// Stage 3 for one part of a message, or of an object. Says whether it is an event, or at least no mistake.
     fn part(
         &self,
         Part { origin, found, room }: Part,
         receipt: &mut MessageReceipt,
         candidates: &mut Vec<Delivery<Candidate>>,
-    ) {
+    ) -> bool {
         let mut shares = Shares { receipt, origin: &origin, room, candidates };
         if let Found::Notice(notice) = found {
             self.metrics.process.notice(notice);
             shares.filter(&self.rejected_early, Filtered::notice());
-            return;
+            return true;
         }
-        match found.into_event().and_then(|raw| self.identify(raw, &origin.about)) {
+        let identified = found.into_event().and_then(|raw| self.identify(raw, &origin.about));
+        let is_event = identified.is_ok();
+        match identified {
             Ok(event) => {
                 shares.weigh(event.added_bytes());
                 self.route(event, &mut shares);
             }
             Err(rejection) => shares.candidate(Err(rejection), &self.rejected_early),
         }
+        is_event
     }
 
     fn identify(&self, raw: RawEvent, about: &About) -> Result<IdentifiedEvent, Rejection> {

@@ -49,8 +49,8 @@ impl Deadline {
     }
 }
 
-/// What is known of a message beside its body: what formats and routes may ask for, as `$message`. Payload: it is
-/// in no log.
+/// What is known of a message beside its body: what formats and routes may ask for, as `$message`. Payload, and in no
+/// log, but for the names of the queue and of the object.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// The queue's name.
@@ -64,6 +64,8 @@ pub struct About {
     /// Of a letter that was sent again: the destination that it was on its way to. It goes nowhere else, because the
     /// other destinations of its event had their own deliveries.
     pub redriven_to: Option<Arc<str>>,
+    /// Of a letter that was sent again: the place of its event in the message, or in the object.
+    pub redriven_at: Option<usize>,
 }
 
 impl About {
@@ -160,6 +162,8 @@ pub struct Origin {
     pub deadline: Deadline,
     /// See [`Message::is_redriven`].
     pub is_redriven: bool,
+    /// It is no record of the object, but stands for the object, or the rest of it.
+    pub is_whole_object: bool,
     /// See [`Message::about`].
     pub about: Arc<About>,
 }
@@ -175,15 +179,21 @@ impl Origin {
             sent_at: message.sent_at,
             deadline: message.deadline.clone(),
             is_redriven: message.is_redriven,
+            is_whole_object: false,
             about: message.about.clone(),
         }
     }
 
-    /// The message, or the object that it led to, and the place in it: names what has no id of its own. An object
-    /// has the same name in every message about it.
+    /// The message, or the object that it led to, and the place in it: names what has no id of its own. A record has
+    /// the same name in every message about its object. What became of the object as a whole is another matter with
+    /// each message about it.
     pub fn place(&self) -> String {
-        let whole = self.about.object.as_ref().unwrap_or(&self.message_id);
-        format!("{whole}#{}", self.position)
+        let (message, position) = (&self.message_id, self.position);
+        match &self.about.object {
+            Some(object) if self.is_whole_object => format!("{message} {object}#{position}"),
+            Some(object) => format!("{object}#{position}"),
+            None => format!("{message}#{position}"),
+        }
     }
 }
 

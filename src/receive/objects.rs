@@ -71,6 +71,9 @@ pub enum ObjectError {
     /// There is no such object, or not any more.
     #[error("there is no such object")]
     Missing,
+    /// It is stored where nothing can be read until it is restored.
+    #[error("the object is archived, and has to be restored")]
+    Archived,
     /// It was written over while it was read.
     #[error("the object was written over while it was read")]
     Changed,

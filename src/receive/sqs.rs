@@ -123,6 +123,7 @@ impl SqsSource {
             attributes: texts(own),
             object: None,
             redriven_to: None,
+            redriven_at: None,
         };
         match letter {
             Some(words) => about_again(&words, now),

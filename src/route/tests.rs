@@ -36,6 +36,7 @@ fn a_route_asks_for_format_fields_attributes_group_source_and_object() {
         attributes: [("tenant".to_owned(), "t-1".to_owned())].into(),
         object: Some("s3://logs/2026/a.gz".into()),
         redriven_to: None,
+        redriven_at: None,
     };
     for (when, expected) in [
         (".requestParameters.tenant == 7", "here"),

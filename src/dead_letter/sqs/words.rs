@@ -39,6 +39,7 @@ struct Words<'a> {
 #[serde(default)]
 struct Again<'a> {
     destination: Option<String>,
+    position: Option<usize>,
     about: Option<AboutWords<'a>>,
 }
 
@@ -88,18 +89,21 @@ pub(super) fn words(letter: &Letter, detail: &str, kept: Attributes) -> String {
     carried(serde_json::to_string(&words).unwrap_or_default())
 }
 
-/// What came beside the letter's event when it came first, and where the letter was on its way to. `now` is what came
-/// beside the letter, and holds as far as the letter says nothing.
+/// What came beside the letter's event when it came first, where the letter was on its way to, and where its event
+/// stood. `now` is what came beside the letter, and holds as far as the letter says nothing.
 pub(crate) fn about_again(words: &str, now: About) -> About {
-    let Ok(Again { destination, about }) = serde_json::from_str(words) else { return now };
+    let Ok(Again { destination, position: redriven_at, about }) = serde_json::from_str(words) else {
+        return now;
+    };
     let redriven_to = destination.filter(|name| name != NO_DESTINATION).map(Arc::from);
-    let Some(about) = about else { return About { redriven_to, ..now } };
+    let Some(about) = about else { return About { redriven_to, redriven_at, ..now } };
     About {
         source: (&*about.source).into(),
         group: about.group.as_deref().map(Arc::from),
         attributes: if about.attributes_left_out { now.attributes } else { about.attributes.into_owned() },
         object: about.object.as_deref().map(Arc::from),
         redriven_to,
+        redriven_at,
     }
 }
 

@@ -98,8 +98,8 @@ impl ObjectStore for S3Objects {
             answer = self.get(object, from_byte, etag).await;
         }
         let output = answer.map_err(|error| said(failure(&error), &object.bucket))?;
-        let bytes = output.content_length.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
-        Ok(OpenObject { bytes: from_byte + bytes, etag: output.e_tag, body: Box::new(Body(output.body)) })
+        let bytes = whole_bytes(from_byte, output.content_length, output.content_range.as_deref())?;
+        Ok(OpenObject { bytes, etag: output.e_tag, body: Box::new(Body(output.body)) })
     }
 }
 
@@ -112,6 +112,22 @@ impl ObjectBody for Body {
         let read = self.0.next().await?;
         Some(read.map_err(|error| CallError::transient("no_reply", format!("the connection broke: {error}"))))
     }
+}
+
+/// The length of the whole object, of which an answer brings what follows `from_byte`. Without its length nobody
+/// could tell the end from a connection that ended, and bytes from another place would be taken for these.
+fn whole_bytes(from_byte: u64, length: Option<i64>, range: Option<&str>) -> Result<u64, CallError> {
+    let Some(length) = length.and_then(|length| u64::try_from(length).ok()) else {
+        return Err(CallError::transient("no_length", "the store does not say how long its answer is"));
+    };
+    let begins = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+    if from_byte > 0 && begins != Some(from_byte) {
+        return Err(CallError::transient(
+            "other_range",
+            "the store answers with other bytes than were asked for",
+        ));
+    }
+    Ok(from_byte + length)
 }
 
 fn is_about_region(failed: &Failure) -> bool {
@@ -128,6 +144,7 @@ fn said(failed: Failure, bucket: &str) -> ObjectError {
         Reached::Answer(404) if code != "NoSuchBucket" => ObjectError::Missing,
         // The version is the mark that the object was deleted.
         Reached::Answer(405) => ObjectError::Missing,
+        Reached::Answer(403) if code == "InvalidObjectState" => ObjectError::Archived,
         Reached::Answer(412 | 416) => ObjectError::Changed,
         Reached::Answer(300..500) => {
             let cure = cure(code, bucket);
@@ -149,7 +166,6 @@ fn cure(code: &str, bucket: &str) -> String {
         "NoSuchBucket" | "InvalidBucketName" => {
             format!("check the bucket {bucket} in objects.buckets, and what notifies about it")
         }
-        "InvalidObjectState" => format!("restore what was archived in {bucket}"),
         _ if OF_REGION.contains(&code) => {
             format!(
                 "the bucket {bucket} is in another Region and S3 does not say which: set AWS_REGION to it"
@@ -179,6 +195,7 @@ mod tests {
         {
             assert_eq!(answer(status, code), ObjectError::Missing, "{code}");
         }
+        assert_eq!(answer(403, "InvalidObjectState"), ObjectError::Archived);
         for (status, code) in [(412, "PreconditionFailed"), (416, "InvalidRange")] {
             assert_eq!(answer(status, code), ObjectError::Changed, "{code}");
         }
@@ -198,7 +215,6 @@ mod tests {
             (403, "AccessDenied", "kms:Decrypt"),
             (400, "KMS.DisabledException", "kms:Decrypt"),
             (404, "NoSuchBucket", "objects.buckets"),
-            (403, "InvalidObjectState", "restore"),
             (301, "PermanentRedirect", "AWS_REGION"),
             (403, "ExpiredToken", "role"),
         ] {
@@ -206,6 +222,26 @@ mod tests {
                 panic!("{code}")
             };
             assert!(message.contains(word), "{code}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_its_length_or_of_other_bytes_is_not_read() {
+        for (from_byte, length, range, bytes) in [
+            (0, Some(10), None, Some(10)),
+            (0, Some(0), None, Some(0)),
+            (0, None, None, None),
+            (0, Some(-1), None, None),
+            (7, Some(3), Some("bytes 7-9/10"), Some(10)),
+            (7, None, Some("bytes 7-9/10"), None),
+            (7, Some(10), None, None),
+            (7, Some(10), Some("bytes 0-9/10"), None),
+            (7, Some(3), Some("bytes 70-72/73"), None),
+            (7, Some(3), Some("7"), None),
+        ] {
+            let read = whole_bytes(from_byte, length, range);
+            assert!(read.as_ref().err().is_none_or(CallError::is_transient), "{read:?}");
+            assert_eq!(read.ok(), bytes, "{from_byte} {length:?} {range:?}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! The message stays ours meanwhile, kept alive by its source. It is given back where an object cannot be read now,
 //! and where the process stops; what was read of it by then is known as a duplicate when it comes again.
 
+mod ending;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -12,7 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::{
     ObjectError, ObjectStore,
@@ -22,10 +24,10 @@ use super::{
     reading::{Reading, Stopped},
 };
 use crate::{
-    decode::{Decoded, Found, Notice, ObjectRef, Unpacked, unpack},
-    failure::{CallError, Reason, Rejection},
+    decode::{Decoded, EVENT_BYTES_MIN, Found, ObjectRef, Unpacked, unpack},
+    failure::{CallError, Reason},
     gate::{Cause, Gate},
-    intervals::{Intervals, jittered},
+    intervals::Intervals,
     metrics::Metrics,
     pipeline::Shutdown,
     receive::{About, Message, Origin},
@@ -36,17 +38,15 @@ use crate::{
 
 /// What a record costs beyond its bytes, about: its own structures, and its mapped form.
 const RECORD_OVERHEAD_BYTES: usize = 1_024;
-/// An object that is missing at this delivery of its message will not come any more.
-const MISSING_DELIVERIES: u32 = 5;
 /// Denials of one object, with others of its bucket opened in between, after which it is the object's problem.
 const DENIALS_MAX: u32 = 5;
-/// The delay after the first delivery that could not be read; it doubles with each.
-const AGAIN_FIRST: Duration = Duration::from_secs(10);
-const AGAIN_LONGEST: Duration = Duration::from_mins(15);
-/// An object with more records than this must be long enough to hold real ones, as a message must.
-const TINY_RECORDS_MAX: usize = 100;
-/// Less than any event that the lake accepts.
-const RECORD_BYTES_MIN: u64 = 100;
+/// An object with more records than this must be long enough to hold real ones, as a message must, and some of them
+/// must be events: letters for each of very many would keep the breaker closed, and all else waiting, for days.
+const DOUBTFUL_RECORDS_MAX: usize = 100;
+/// Of a hundred records.
+const REJECTED_MAX: usize = 90;
+/// As for the events of a message.
+const RECORD_BYTES_MIN: u64 = EVENT_BYTES_MIN as u64;
 
 /// A message whose events are in objects.
 pub struct Job {
@@ -68,8 +68,8 @@ pub struct Part {
     pub room: Option<Arc<Permit>>,
 }
 
-/// What is done with parts.
-pub type Process = Arc<dyn Fn(Part, &mut MessageReceipt) + Send + Sync>;
+/// What is done with parts. Says whether the part is an event, or at least no mistake.
+pub type Process = Arc<dyn Fn(Part, &mut MessageReceipt) -> bool + Send + Sync>;
 
 /// The stage.
 pub struct Objects {
@@ -112,6 +112,8 @@ struct Standing<'a> {
     about: Arc<About>,
     /// Of the next part.
     position: usize,
+    /// Parts before it that are no events.
+    rejected: usize,
 }
 
 impl Objects {
@@ -222,19 +224,19 @@ impl Shared {
                         "a record of {bytes} bytes, which ends at byte {}; at most {RECORD_BYTES_MAX} are read",
                         reading.passed()
                     );
-                    self.reject(standing, Reason::EventTooLarge, detail, receipt);
+                    self.reject(
+                        standing.origin(pointer(standing.object)),
+                        Reason::EventTooLarge,
+                        detail,
+                        receipt,
+                    );
                     standing.position += 1;
+                    standing.rejected += 1;
                 }
                 Frame::Record(bytes) => self.record(bytes, standing, receipt).await,
                 Frame::CutOff | Frame::NotJson => {}
             }
-            let may_be = TINY_RECORDS_MAX
-                .max(usize::try_from(reading.passed() / RECORD_BYTES_MIN).unwrap_or(usize::MAX));
-            if standing.position > may_be {
-                return Err(Stopped::Broken(format!(
-                    "it has more than {may_be} records there, too many to be events"
-                )));
-            }
+            standing.doubt(reading.passed()).map_err(Stopped::Broken)?;
         }
         Ok(())
     }
@@ -248,91 +250,48 @@ impl Shared {
         self.objects.metrics.process.object_records.increment(parts.len() as u64);
         for Decoded { original, found } in parts {
             let origin = standing.origin(original);
-            (self.objects.process)(Part { origin, found, room: Some(room.clone()) }, receipt);
+            let is_event = (self.objects.process)(Part { origin, found, room: Some(room.clone()) }, receipt);
             standing.position += 1;
+            standing.rejected += usize::from(!is_event);
         }
-    }
-
-    fn whole(&self, standing: &Standing<'_>, receipt: &mut MessageReceipt) -> Ended {
-        debug!(stage = "receive", object = %standing.object, records = standing.position, "read an object");
-        self.count("read");
-        if standing.position == 0 {
-            let found = Found::Notice(Notice::EmptyObject);
-            let origin = standing.origin(Bytes::new());
-            (self.objects.process)(Part { origin, found, room: None }, receipt);
-        }
-        Ended::Done
-    }
-
-    fn broken(
-        &self,
-        standing: &Standing<'_>,
-        passed: u64,
-        damage: &str,
-        receipt: &mut MessageReceipt,
-    ) -> Ended {
-        let detail = format!(
-            "could not be read from record {} on (byte {passed} of its text): {damage}",
-            standing.position
-        );
-        self.reject(standing, Reason::BrokenObject, detail, receipt);
-        self.count("broken");
-        Ended::Done
-    }
-
-    fn denied(&self, standing: &Standing<'_>, code: &str, receipt: &mut MessageReceipt) -> Ended {
-        let detail = format!(
-            "could not be read in {DENIALS_MAX} tries, while others of its bucket could ({code}); it may be missing, \
-             archived or encrypted with another key"
-        );
-        self.reject(standing, Reason::ObjectDenied, detail, receipt);
-        self.count("denied");
-        Ended::Done
-    }
-
-    /// What is missing may have been announced too early; after so many deliveries it was deleted.
-    fn not_now(&self, standing: &Standing<'_>, error: &ObjectError, receipt: &mut MessageReceipt) -> Ended {
-        let (object, attempt) = (standing.object, standing.message.attempt);
-        if *error == ObjectError::Missing && attempt >= MISSING_DELIVERIES {
-            let detail =
-                format!("there was no such object at delivery {attempt} of the message that names it");
-            self.reject(standing, Reason::ObjectMissing, detail, receipt);
-            self.count("missing");
-            return Ended::Done;
-        }
-        let after = again_after(attempt);
-        warn!(stage = "receive", %object, attempt, %error, after_s = after.as_secs(),
-            "could not read an object, its message will come again");
-        self.count("returned");
-        Ended::Again(after)
-    }
-
-    /// A dead letter in place of what could not be read, which leads to it again.
-    fn reject(&self, standing: &Standing<'_>, reason: Reason, detail: String, receipt: &mut MessageReceipt) {
-        let origin = standing.origin(pointer(standing.object));
-        let found = Found::Rejected(Rejection::new(reason, detail));
-        (self.objects.process)(Part { origin, found, room: None }, receipt);
-    }
-
-    fn count(&self, result: &str) {
-        self.objects.metrics.process.objects.by(&[("result", result)]).increment(1);
     }
 }
 
 impl<'a> Standing<'a> {
     fn new(message: &'a Message, object: &'a ObjectRef) -> Self {
         let about = About { object: Some(object.to_string().into()), ..(*message.about).clone() };
-        Self { message, object, about: Arc::new(about), position: 0 }
+        Self { message, object, about: Arc::new(about), position: 0, rejected: 0 }
     }
 
+    /// Of the next part. A letter that is sent again leads to all of its object, and was written for one place in it.
     fn origin(&self, original: Bytes) -> Origin {
-        Origin { about: self.about.clone(), ..Origin::of(self.message, self.position, original) }
+        Origin {
+            about: self.about.clone(),
+            is_redriven: self.message.is_redriven && self.about.redriven_at == Some(self.position),
+            ..Origin::of(self.message, self.position, original)
+        }
     }
-}
 
-fn again_after(attempt: u32) -> Duration {
-    let doubled = AGAIN_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    jittered(doubled.min(AGAIN_LONGEST))
+    /// Why what follows is not worth reading, if so little of it can be events.
+    fn doubt(&self, passed: u64) -> Result<(), String> {
+        if self.position <= DOUBTFUL_RECORDS_MAX {
+            return Ok(());
+        }
+        let may_be = usize::try_from(passed / RECORD_BYTES_MIN).unwrap_or(usize::MAX);
+        let may_be = may_be.max(DOUBTFUL_RECORDS_MAX);
+        if self.position > may_be {
+            return Err(format!("it has more than {may_be} records there, too many to be events"));
+        }
+        if self.rejected * 100 > self.position * REJECTED_MAX {
+            return Err(format!("{} of the records before are no events", self.rejected));
+        }
+        Ok(())
+    }
+
+    /// Of the letter for the object, or for the rest of it.
+    fn whole_object(&self) -> Origin {
+        Origin { is_whole_object: true, ..self.origin(pointer(self.object)) }
+    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,10 @@ fn tiny_events_are_counted_against_the_unpacked_length() {
     let events = |count: usize| event(1).repeat(count).replace("}{", "}\n{");
     // Far fewer than 100 packed bytes for each, and enough unpacked.
     assert_eq!(kinds(gzip(events(500))).len(), 500);
+    // As short as an event of a mapped format may be.
+    let short: Vec<_> =
+        (0..500).map(|at| format!("{{\"id\":\"{at:04}\",\"t\":17,\"do\":\"get\"}}")).collect();
+    assert_eq!(kinds(short.join("\n")).len(), 500);
     assert_eq!(kinds(gzip("{}\n".repeat(101))), ["too_many_events"]);
     assert_eq!(kinds(gzip("{}\n".repeat(100))).len(), 100);
     let many = aggregate(&vec![&b"{}"[..]; MESSAGE_EVENTS_MAX + 5]);

@@ -54,6 +54,7 @@ fn about() -> About {
         attributes: attributes.map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
         object: Some("s3://bucket/key?".into()),
         redriven_to: None,
+        redriven_at: None,
     }
 }
 
@@ -143,7 +144,8 @@ async fn what_came_beside_the_event_comes_again(server: &QueueServer) {
         let (source, _) = source_at(&server.aws(), &url, 300);
         let message = receive(&source, 1, server).await.remove(0);
         assert!(
-            *message.about == About { redriven_to: redriven_to.map(Into::into), ..about() },
+            *message.about
+                == About { redriven_to: redriven_to.map(Into::into), redriven_at: Some(3), ..about() },
             "{server}: {:?} of {:?}, on its way to {:?}",
             message.about.attributes,
             message.about.source,
@@ -168,7 +170,7 @@ async fn a_letter_that_says_less_is_read_all_the_same(server: &QueueServer) {
         let (source, _) = source_at(&server.aws(), &url, 300);
         let message = receive(&source, 1, server).await.remove(0);
         let about = &message.about;
-        assert!(message.is_redriven, "{server}: {words}");
+        assert!(message.is_redriven && about.redriven_at.is_none(), "{server}: {words}");
         assert_eq!((&*about.source, about.redriven_to.as_deref()), (queue_name, redriven_to), "{server}");
         assert_eq!(about.attributes.get("x").map(String::as_str), Some("y"), "{server}");
         source.ack(&[message.handle]).await.remove(0).expect("acked");

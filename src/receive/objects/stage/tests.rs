@@ -15,7 +15,9 @@ use super::{
 use crate::{
     breaker::Breaker,
     config::BreakerConfig,
+    decode::Notice,
     dedupe::memory::MemoryLedger,
+    failure::Rejection,
     flow::Flow,
     receive::{Deadline, Handle, Source},
     route::Filtered,
@@ -66,6 +68,8 @@ impl Source for Queue {
 struct Seen {
     places: Vec<String>,
     letters: Vec<(Reason, String, Bytes)>,
+    letter_places: Vec<String>,
+    redriven: Vec<String>,
     notices: Vec<Notice>,
     held: Option<Vec<Receipt>>,
 }
@@ -122,11 +126,11 @@ impl Stage {
     /// A message, at one of its deliveries, that leads to these objects.
     async fn send(&self, name: &str, attempt: u32, keys: &[&str]) {
         let deadline = Deadline::new(Instant::now() + Duration::from_hours(10));
-        let message = Message {
-            handle: Handle { message_id: name.into(), delivery: 1 },
-            attempt,
-            ..Message::empty(deadline)
-        };
+        let handle = Handle { message_id: name.into(), delivery: 1 };
+        self.send_message(Message { handle, attempt, ..Message::empty(deadline) }, keys).await;
+    }
+
+    async fn send_message(&self, message: Message, keys: &[&str]) {
         let room = Room::new(OBJECT_BYTES).take(1).await;
         let mut receipt = MessageReceipt::new(&message, room, self.to_settler.clone());
         receipt.keep_open();
@@ -163,9 +167,14 @@ fn process(flow: Arc<Flow>, seen: Arc<Mutex<Seen>>) -> Process {
     Arc::new(move |part: Part, receipt: &mut MessageReceipt| {
         let share = receipt.share_with_room(&flow, part.room);
         let mut seen = seen.lock().unwrap();
+        if part.origin.is_redriven {
+            seen.redriven.push(part.origin.place());
+        }
+        let is_event = !matches!(part.found, Found::Rejected(_));
         match part.found {
             Found::Event(_) => seen.places.push(part.origin.place()),
             Found::Rejected(Rejection { reason, detail }) => {
+                seen.letter_places.push(part.origin.place());
                 seen.letters.push((reason, detail.into_owned(), part.origin.original));
             }
             Found::Notice(notice) => seen.notices.push(notice),
@@ -175,6 +184,7 @@ fn process(flow: Arc<Flow>, seen: Arc<Mutex<Seen>>) -> Process {
             Some(held) => held.push(share),
             None => share.ack(Proof::Filtered(Filtered::notice())),
         }
+        is_event
     })
 }
 
@@ -295,6 +305,26 @@ async fn what_is_missing_comes_again_later_each_time_and_is_given_up_at_the_fift
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_archived_comes_again_and_is_its_own_problem_at_the_fifth_delivery() {
+    let store = Scripted::new([("cold", lines(1)), ("good", lines(1))], |_, key| {
+        if key == "cold" { Act::Fail(ObjectError::Archived) } else { Act::Send }
+    });
+    let stage = Stage::start(store);
+    for attempt in 1..=5 {
+        stage.send(&attempt.to_string(), attempt, &["cold"]).await;
+        stage.pass(1).await;
+        assert!(!stage.is_not_ready(), "others may be readable");
+    }
+    let ended = stage.ended();
+    assert!(ended[..4].iter().all(|(_, after)| after.is_some_and(|after| after >= Duration::from_secs(5))));
+    assert_eq!(ended[4..], [acked("5")]);
+    let seen = stage.seen();
+    let [(reason, detail, _)] = &*seen.letters else { panic!("one letter") };
+    assert_eq!(*reason, Reason::ObjectDenied);
+    assert!(detail.contains("archived") && detail.contains("delivery 5"), "{detail}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_denied_is_held_until_it_is_cured_and_the_worker_is_not_ready() {
     let is_cured = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let cure = is_cured.clone();
@@ -379,6 +409,40 @@ async fn what_came_before_the_damage_is_delivered_and_the_rest_is_one_letter_tha
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_letter_about_the_whole_object_is_told_from_that_of_another_message_and_a_record_is_not() {
+    let long = format!("{{\"eventName\":\"{}\"}}\n", "x".repeat(RECORD_BYTES_MAX)).into_bytes();
+    let stage =
+        Stage::start(Scripted::new([("a", [lines(1), long, b"{\"cut".to_vec()].concat())], |_, _| Act::Send));
+    for message in ["one", "two"] {
+        stage.send(message, 5, &["a", "gone"]).await;
+        stage.pass(9).await;
+    }
+    let expected = [
+        "s3://logs/a#1",
+        "one s3://logs/a#2",
+        "one s3://logs/gone#0",
+        "s3://logs/a#1",
+        "two s3://logs/a#2",
+        "two s3://logs/gone#0",
+    ];
+    assert_eq!(stage.seen().letter_places, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_is_sent_again_says_nothing_of_the_other_records_of_its_object() {
+    for (redriven_at, expected) in [(Some(2), vec!["s3://logs/a#2"]), (None, vec![])] {
+        let stage = Stage::start(Scripted::new([("a", lines(5))], |_, _| Act::Send));
+        let about = Arc::new(About { redriven_at, ..About::default() });
+        let deadline = Deadline::new(Instant::now() + Duration::from_hours(10));
+        stage.send_message(Message { is_redriven: true, about, ..Message::empty(deadline) }, &["a"]).await;
+        stage.pass(1).await;
+        let seen = stage.seen();
+        assert_eq!(seen.places.len(), 5);
+        assert_eq!(seen.redriven, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_tiny_records_are_refused_together() {
     let stage = Stage::start(Scripted::new([("tiny", b"{}\n".repeat(100_000))], |_, _| Act::Send));
     stage.send("one", 1, &["tiny"]).await;
@@ -387,6 +451,44 @@ async fn many_tiny_records_are_refused_together() {
     assert!(seen.places.len() + seen.letters.len() < 110);
     assert_eq!(seen.letters.last().unwrap().0, Reason::BrokenObject);
     assert_eq!(stage.ended(), [acked("one")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_records_as_short_as_those_of_a_mapped_format_may_be_are_read() {
+    let short = b"{\"id\":\"0001\",\"t\":17,\"do\":\"get\"}\n".repeat(1_000);
+    let stage = Stage::start(Scripted::new([("short", short)], |_, _| Act::Send));
+    stage.send("one", 1, &["short"]).await;
+    stage.pass(60).await;
+    let seen = stage.seen();
+    assert_eq!((seen.places.len(), seen.letters.len()), (1_000, 0));
+}
+
+/// So many records of which the first of each ten is an event, or none is.
+fn mostly_no_events(count: usize, is_one_of_ten: bool) -> Vec<u8> {
+    let no_event = format!("\"{}\"", "x".repeat(40));
+    let record = |at| if is_one_of_ten && at % 10 == 0 { "{\"eventName\":\"Get\"}" } else { &*no_event };
+    format!("[{}]", (0..count).map(record).collect::<Vec<_>>().join(",")).into_bytes()
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_many_records_that_are_no_events_are_one_letter_from_the_hundredth_on() {
+    let objects = [
+        ("none", mostly_no_events(5_000, false)),
+        ("some", mostly_no_events(1_000, true)),
+        ("few", mostly_no_events(100, false)),
+    ];
+    let stage = Stage::start(Scripted::new(objects, |_, _| Act::Send));
+    for (key, letters, last) in [
+        ("none", 101 + 1, Reason::BrokenObject),
+        ("some", 900, Reason::NotAnObject),
+        ("few", 100, Reason::NotAnObject),
+    ] {
+        stage.send(key, 1, &[key]).await;
+        stage.pass(60).await;
+        let found = std::mem::take(&mut stage.seen().letters);
+        assert_eq!((found.len(), found.last().map(|(reason, ..)| *reason)), (letters, Some(last)), "{key}");
+        assert_eq!(stage.ended().last(), Some(&acked(key)));
+    }
 }
 
 #[tokio::test(start_paused = true)]
