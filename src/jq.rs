@@ -9,6 +9,7 @@ mod faults;
 mod members;
 mod natives;
 mod prelude;
+mod probe;
 mod rules;
 mod terms;
 mod value;
@@ -26,6 +27,7 @@ use jaq_json::Val;
 
 pub use self::{
     faults::Fault,
+    probe::never_paths,
     terms::{ObjectKey, object_keys},
 };
 use crate::{
