@@ -112,7 +112,11 @@ Example: tributary check --print-reference > tributary.toml",
 Take one message through every stage without sending anything, and tell for each event in it: format, id, the event \
 data as the lake would get it, size, checksum, verdict, and every rule that changed something.
 
+With a configuration the answer is that of `run`: its formats, route, redaction and account hold. Without one, every \
+format of the program is known and every event is wanted.
+
 Example: tributary explain event.json
+Example: tributary explain event.json --config tributary.toml --destination lake
 Example: pbpaste | tributary explain - --json",
         after_help = EXIT_CODES
     )]

@@ -90,6 +90,13 @@ pub struct SourceConfig {
     pub format_attribute: Option<String>,
 }
 
+impl SourceConfig {
+    /// The last part of the URL.
+    pub fn queue_name(&self) -> &str {
+        self.queue_url.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 /// The objects that messages lead to.
 #[derive(Clone, Debug)]
 pub struct ObjectsConfig {

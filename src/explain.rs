@@ -2,7 +2,7 @@
 //!
 //! The one place that shows payload, to the user who brought it. Nothing is sent, claimed or settled.
 
-use std::fmt;
+mod text;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,15 +12,15 @@ use crate::{
     checksum::checksum,
     config::Oversize,
     decode::{Decoded, Found, decode},
-    event::{Field, Note, RawEvent, ReadyEvent},
+    event::{Field, IdentifiedEvent, Note, RawEvent, ReadyEvent},
     failure::Rejection,
     formats::{Format, Formats},
-    identify::identify,
-    json,
+    identify::{format_named, format_of, identify},
+    jq::RunError,
     map::map,
     receive::About,
     redact::Redaction,
-    route::{Asked, Route, Way},
+    route::{Asked, Route, Unmatched, Way, no_route},
     validate::validate,
 };
 
@@ -34,9 +34,10 @@ pub struct Explanation {
     /// Why it would be dead-lettered.
     #[serde(flatten)]
     pub rejection: Option<RejectionText>,
-    /// What the interpreter said where a mapping failed. It can hold payload.
+    /// What the interpreter said, in full, where a program failed: of the configuration, or of the format. It can hold
+    /// payload.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mapping_said: Option<String>,
+    pub program_said: Option<String>,
     /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
@@ -102,10 +103,16 @@ pub struct Circumstances<'a> {
     pub formats: &'a Formats,
     /// Overrules the content.
     pub fixed: Option<&'a Format>,
+    /// The message attribute that names the format, if there is one. It overrules `fixed`.
+    pub format_attribute: Option<&'a str>,
     /// What came beside the body.
     pub about: &'a About,
     /// Which events the destination wants.
     pub route: &'a Route,
+    /// Which the other destinations want.
+    pub others: &'a [Route],
+    /// What becomes of events that none wants.
+    pub unmatched: Unmatched,
     /// What of them must not get there.
     pub redaction: &'a Redaction,
 }
@@ -161,7 +168,7 @@ pub fn explain(body: Bytes, circumstances: &Circumstances<'_>) -> Vec<Explanatio
     let explain_one = |(position, decoded): (usize, Decoded)| {
         let mut explanation = Explanation::new(position, decoded.original.len());
         let followed = match decoded.found {
-            Found::Event(raw) => explanation.follow(raw, circumstances),
+            Found::Event(raw) => explanation.follow(&raw, circumstances),
             Found::Rejected(rejection) => Err(rejection),
             Found::Object(object) => return explanation.ends(Verdict::ReadObject, object.to_string()),
             Found::Notice(notice) => return explanation.ends(Verdict::Filter, notice.sentence()),
@@ -184,7 +191,7 @@ impl Explanation {
             position,
             verdict: Verdict::Publish,
             rejection: None,
-            mapping_said: None,
+            program_said: None,
             format: None,
             mapped_by: None,
             declared_id: None,
@@ -201,29 +208,30 @@ impl Explanation {
     }
 
     /// The stages in their order, noting on the way what each makes known.
-    fn follow(&mut self, raw: RawEvent, by: &Circumstances<'_>) -> Result<Option<ReadyEvent>, Rejection> {
+    fn follow(&mut self, raw: &RawEvent, by: &Circumstances<'_>) -> Result<Option<ReadyEvent>, Rejection> {
         self.content_hash = Some(raw.content_hash.to_string());
-        let identified = identify(raw, by.about, by.formats, by.fixed)?;
+        let identified = self.identify(raw, by)?;
         self.format = Some(identified.format.name().to_owned());
         self.declared_id = Some(identified.id.declared().to_owned());
         self.wire_id = Some(identified.id.wire().to_owned());
-        match by.route.way(&Asked::new(&identified, by.about)) {
+        let asked = Asked::new(&identified, by.about);
+        match by.route.way(&asked) {
             Way::Here => {}
-            Way::Unknown(rejection) => return Err(rejection),
+            Way::Unknown(error) => return Err(self.heard(error)),
             Way::Dropped(_) => {
                 self.verdict = Verdict::Filter;
                 return Ok(None);
             }
             Way::Elsewhere => {
-                self.verdict = Verdict::NotWanted;
+                self.verdict = elsewhere(&asked, by)?;
                 return Ok(None);
             }
         }
-        let (identified, redacted) =
-            by.redaction.apply(&identified, by.about)?.unwrap_or_else(|| (identified.clone(), Vec::new()));
+        let redacted = by.redaction.apply(&identified, by.about).map_err(|error| self.heard(error))?;
+        let (identified, redacted) = redacted.unwrap_or_else(|| (identified.clone(), Vec::new()));
         let mapped = map(&identified, by.about, by.recipient_account);
         if let Format::Mapped(mapping) = &identified.format {
-            self.mapping_said = mapping.said_of(&identified.raw, by.about);
+            self.program_said = mapping.said_of(&mapping.event, &identified.raw, by.about);
             self.mapped_by = mapped.as_ref().ok().map(|mapped| MappedBy {
                 mapping: mapping.origin(),
                 fields: mapped
@@ -238,6 +246,34 @@ impl Explanation {
         let valid = validate(mapped, by.oversize)?;
         self.rules = [&redacted, valid.notes()].concat();
         Ok(Some(checksum(valid)))
+    }
+
+    fn identify(&mut self, raw: &RawEvent, by: &Circumstances<'_>) -> Result<IdentifiedEvent, Rejection> {
+        let named = format_named(by.formats, by.format_attribute, by.about)?;
+        let fixed = named.as_ref().or(by.fixed);
+        identify(raw.clone(), by.about, by.formats, fixed).inspect_err(|_| {
+            let format = format_of(raw, by.about, by.formats, fixed);
+            self.format = format.as_ref().map(|format| format.name().to_owned());
+            if let Some(Format::Mapped(mapping)) = format {
+                self.program_said = mapping.said_of(&mapping.id, raw, by.about);
+            }
+        })
+    }
+
+    fn heard(&mut self, RunError { rejection, in_full }: RunError) -> Rejection {
+        self.program_said = Some(in_full);
+        rejection
+    }
+}
+
+/// What becomes of an event that the destination does not want.
+fn elsewhere(asked: &Asked<'_>, by: &Circumstances<'_>) -> Result<Verdict, Rejection> {
+    if by.others.iter().any(|route| !matches!(route.way(asked), Way::Elsewhere)) {
+        return Ok(Verdict::NotWanted);
+    }
+    match by.unmatched {
+        Unmatched::DeadLetter => Err(no_route()),
+        Unmatched::Filter => Ok(Verdict::Filter),
     }
 }
 
@@ -254,48 +290,6 @@ impl Entry {
             wire_bytes: ready.wire_bytes(),
             checksum: ready.checksum().to_owned(),
             event_data: RawValue::from_string(ready.json().to_owned()).unwrap_or_default(),
-        }
-    }
-}
-
-/// For people; scripts take the JSON.
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.rejection {
-            None => writeln!(f, "event {}: would be {}", self.position, self.verdict.said())?,
-            Some(RejectionText { stage, reason, detail }) => {
-                writeln!(f, "event {}: would be dead-lettered at {stage}: {reason}", self.position)?;
-                writeln!(f, "  {detail}")?;
-            }
-        }
-        let mut line = |name: &str, value: Option<&str>| match value {
-            Some(value) => writeln!(f, "  {name:<16}{value}"),
-            None => Ok(()),
-        };
-        line("mapping said", self.mapping_said.as_deref())?;
-        line("format", self.format.as_deref())?;
-        // Escaped, because an id can hold what a terminal would obey.
-        let declared = self.declared_id.as_deref().map(|id| id.escape_debug().to_string());
-        line("declared id", declared.as_deref())?;
-        line("wire id", self.wire_id.as_deref())?;
-        line("content hash", self.content_hash.as_deref())?;
-        line("received", Some(&format!("{} bytes", self.received_bytes)))?;
-        if let Some(entry) = &self.entry {
-            let sizes = format!("{} bytes, {} in the request", entry.event_data_bytes, entry.wire_bytes);
-            line("event data", Some(&sizes))?;
-            line("checksum", Some(&entry.checksum))?;
-        }
-        self.rules.iter().try_for_each(|rule| line("rule", Some(rule)))?;
-        if let Some(MappedBy { mapping, fields }) = &self.mapped_by {
-            line("mapping", Some(mapping))?;
-            for FieldLines { field, lines } in fields.iter().filter(|field| !field.lines.is_empty()) {
-                let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
-                line("", Some(&format!("{field:<28}line {}", lines.join(" or "))))?;
-            }
-        }
-        match &self.entry {
-            Some(entry) => writeln!(f, "{}", json::pretty(entry.event_data.get())),
-            None => Ok(()),
         }
     }
 }

@@ -77,7 +77,7 @@ reasons! {
     NotAnObject = "not_an_object" at Decode,
     /// An object in no format that is known.
     UnknownFormat = "unknown_format" at Identify,
-    /// The format's id field is absent, empty or not a string.
+    /// The format's id field is absent, empty or not a string, or its mapping cannot tell an id.
     NoId = "no_id" at Identify,
     /// The declared id cannot be kept: longer than any id may be.
     IdTooLong = "id_too_long" at Identify,

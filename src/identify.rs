@@ -25,8 +25,7 @@ pub use self::id::{DECLARED_ID_BYTES_MAX, RESERVED_PREFIX};
 /// Tells the format and the id; `fixed` overrules the content.
 ///
 /// # Errors
-/// [`Reason::UnknownFormat`], [`Reason::NoId`], [`Reason::IdTooLong`]; [`Reason::MappingFailed`] where a mapping has no
-/// answer for this event.
+/// [`Reason::UnknownFormat`], [`Reason::NoId`], [`Reason::IdTooLong`].
 pub fn identify(
     raw: RawEvent,
     about: &About,
@@ -49,6 +48,30 @@ pub fn identify(
     }
 }
 
+/// The format that the message itself names in the attribute `key`, if it names one: it overrules every other.
+///
+/// # Errors
+/// [`Reason::UnknownFormat`].
+pub fn format_named(
+    formats: &Formats,
+    key: Option<&str>,
+    about: &About,
+) -> Result<Option<Format>, Rejection> {
+    let named = key.and_then(|key| about.attributes.get(key));
+    named.map(|name| formats.get(name).ok_or_else(|| unknown_name(formats))).transpose()
+}
+
+/// The format alone, for `explain`.
+pub(crate) fn format_of(
+    raw: &RawEvent,
+    about: &About,
+    formats: &Formats,
+    fixed: Option<&Format>,
+) -> Option<Format> {
+    let by_mapping = || formats.matching(&Input::new(&raw.json, about, "")).map(Format::Mapped);
+    fixed.cloned().or_else(|| hot_format_of(raw)).or_else(by_mapping)
+}
+
 /// The id is a member. `sharedEventID` is none: it joins the copies that several accounts receive.
 fn declared(raw: RawEvent, format: Format, key: &'static str) -> Result<IdentifiedEvent, Rejection> {
     let id = id::event_id(raw.get(key), key)?;
@@ -57,7 +80,8 @@ fn declared(raw: RawEvent, format: Format, key: &'static str) -> Result<Identifi
 }
 
 fn mapped(raw: RawEvent, mapping: Arc<Mapping>, input: &Input<'_>) -> Result<IdentifiedEvent, Rejection> {
-    let said = mapping.id.json(input).map_err(|error| error.rejection)?;
+    let said =
+        mapping.id.json(input).map_err(|error| error.of(Reason::NoId, "the format's `id`").rejection)?;
     let (id, content_hash) = identity(said.as_ref(), raw.content_hash)?;
     let parsed = Some(input.parsed());
     Ok(IdentifiedEvent { raw, format: Format::Mapped(mapping), id, content_hash, parsed })
@@ -77,6 +101,12 @@ fn identity(said: Option<&ByteString>, of_content: ContentHash) -> Result<(Event
 }
 
 const ID: &str = "the id that the format's mapping names";
+
+fn unknown_name(formats: &Formats) -> Rejection {
+    let sentence =
+        format!("the message names a format that is not known; known are {}", formats.names().join(", "));
+    Rejection::new(Reason::UnknownFormat, sentence)
+}
 
 fn unknown_format(formats: &Formats) -> Rejection {
     let names = formats.names().join(", ");

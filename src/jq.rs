@@ -9,6 +9,7 @@ mod faults;
 mod members;
 mod natives;
 mod prelude;
+mod probe;
 mod rules;
 mod terms;
 mod value;
@@ -26,6 +27,7 @@ use jaq_json::Val;
 
 pub use self::{
     faults::Fault,
+    probe::never_paths,
     terms::{ObjectKey, object_keys},
 };
 use crate::{
@@ -149,12 +151,27 @@ pub enum Step {
 }
 
 /// Why a program has no answer for an event.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RunError {
     /// What may be said anywhere: no payload is in it.
     pub rejection: Rejection,
     /// What the interpreter said, which can hold payload: only for the user who brought the event.
     pub in_full: String,
+}
+
+impl fmt::Debug for RunError {
+    /// Not in full: no payload may reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunError").field("rejection", &self.rejection).finish_non_exhaustive()
+    }
+}
+
+impl RunError {
+    /// The same, now that it is known which program failed, and for what.
+    pub(crate) fn of(self, reason: Reason, program: &str) -> Self {
+        let sentence = format!("{program}: {}", self.rejection.detail);
+        Self { rejection: Rejection::new(reason, sentence), ..self }
+    }
 }
 
 impl Program {
@@ -268,7 +285,7 @@ const NO_PATH: &str =
     "a path with a slice or with a place counted from the end; write single places from the start";
 const MANY_PATHS: &str = "more than 10000 paths";
 
-fn no_paths(sentence: &'static str) -> RunError {
+pub(crate) fn no_paths(sentence: &'static str) -> RunError {
     RunError { rejection: Rejection::new(Reason::MappingFailed, sentence), in_full: sentence.to_owned() }
 }
 

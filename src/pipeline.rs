@@ -24,7 +24,7 @@ use crate::{
     flow::Flow,
     formats::{Format, Formats},
     gate::{Cause, Gate},
-    identify::identify,
+    identify::{format_named, identify},
     map::map,
     metrics::Metrics,
     publish::{Destination, Entrance, Lane, LaneSettings},
@@ -387,7 +387,7 @@ impl Stages {
     }
 
     fn identify(&self, raw: RawEvent, about: &About) -> Result<IdentifiedEvent, Rejection> {
-        let named = self.format_named_by(about)?;
+        let named = format_named(&self.formats, self.format_attribute.as_deref(), about)?;
         identify(raw, about, &self.formats, named.as_ref().or(self.format.as_ref()))
     }
 
@@ -429,7 +429,7 @@ impl Stages {
 
 /// Stages 5 to 7 for one event.
 fn ready(event: &IdentifiedEvent, about: &About, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
-    let redacted = lane.redaction.apply(event, about)?;
+    let redacted = lane.redaction.apply(event, about).map_err(|error| error.rejection)?;
     let event = redacted.as_ref().map_or(event, |(redacted, _)| redacted);
     map(event, about, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
 }

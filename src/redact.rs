@@ -10,9 +10,9 @@ use std::fmt;
 
 use crate::{
     event::{IdentifiedEvent, Note},
-    failure::{Reason, Rejection},
+    failure::Reason,
     formats::Format,
-    jq::{Input, Written},
+    jq::{Input, RunError, Written, no_paths},
     receive::About,
 };
 use rewrite::{Act, Edits, rewrite};
@@ -61,7 +61,7 @@ impl Redaction {
         &'a self,
         event: &'a IdentifiedEvent,
         about: &About,
-    ) -> Result<Option<(IdentifiedEvent, Vec<Note>)>, Rejection> {
+    ) -> Result<Option<(IdentifiedEvent, Vec<Note>)>, RunError> {
         let known = match &event.format {
             Format::Mapped(mapping) => Some(&mapping.secrets),
             Format::Lake | Format::CloudTrail => None,
@@ -80,12 +80,15 @@ impl Redaction {
         let mut edits = Edits::default();
         for (key, act, program) in asked {
             let Some(program) = program else { continue };
-            for path in program.paths(&input).map_err(|error| failed(key, &error.rejection.detail))? {
+            for path in program.paths(&input).map_err(|error| failed(key, error))? {
                 edits.add(path, act);
             }
         }
         if edits.is_of_the_whole() {
-            return Err(failed("a path", "it is that of the whole event, of which nothing would be left"));
+            return Err(failed(
+                "a path",
+                no_paths("it is that of the whole event, of which nothing would be left"),
+            ));
         }
         let (json, notes) =
             rewrite(&event.raw.json, &edits, self.key.as_deref().unwrap_or_default().as_bytes());
@@ -96,8 +99,8 @@ impl Redaction {
     }
 }
 
-fn failed(key: &str, why: &str) -> Rejection {
-    Rejection::new(Reason::RedactFailed, format!("{key} of this destination: {why}"))
+fn failed(key: &str, error: RunError) -> RunError {
+    error.of(Reason::RedactFailed, &format!("{key} of this destination"))
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub enum Way {
     /// It would go here, and is dropped on purpose.
     Dropped(Filtered),
     /// A condition has no answer for this event: nobody can say whether it belongs here.
-    Unknown(Rejection),
+    Unknown(RunError),
 }
 
 /// One event, as routes ask about it. It is read once, when the first of them asks.
@@ -99,19 +99,18 @@ impl Route {
         match self.when.as_ref().map(|when| asked.is_true(&when.program)) {
             None | Some(Ok(true)) => {}
             Some(Ok(false)) => return Way::Elsewhere,
-            Some(Err(error)) => return Way::Unknown(failed("when", &error)),
+            Some(Err(error)) => return Way::Unknown(failed("when", error)),
         }
         match self.drop.as_ref().map(|drop| asked.is_true(&drop.program)) {
             None | Some(Ok(false)) => Way::Here,
             Some(Ok(true)) => Way::Dropped(Filtered(())),
-            Some(Err(error)) => Way::Unknown(failed("drop", &error)),
+            Some(Err(error)) => Way::Unknown(failed("drop", error)),
         }
     }
 }
 
-fn failed(key: &str, error: &RunError) -> Rejection {
-    let sentence = format!("the condition `{key}` of this destination: {}", error.rejection.detail);
-    Rejection::new(Reason::RouteFailed, sentence)
+fn failed(key: &str, error: RunError) -> RunError {
+    error.of(Reason::RouteFailed, &format!("the condition `{key}` of this destination"))
 }
 
 /// No destination wants the event.

@@ -148,10 +148,11 @@ pub struct ExplainArgs {
     /// File with the body of one message, or - for stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Account of the channel: the recipientAccountId of every event
-    #[arg(long, value_name = "ACCOUNT", default_value = "111122223333", value_parser = account)]
-    pub account: String,
-    /// The format to assume, as `tributary formats` lists it; otherwise it is told by content
+    /// Account of the channel: the recipientAccountId of every event [default: that of the destination, or 111122223333]
+    #[arg(long, value_name = "ACCOUNT", value_parser = account)]
+    pub account: Option<String>,
+    /// The format to assume, as `tributary formats` lists it; otherwise it is told as the configuration says, or by
+    /// content
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
     #[command(flatten)]
@@ -163,14 +164,14 @@ pub struct ExplainArgs {
     /// The message group that it came in
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// What becomes of optional fields that break the schema
-    #[arg(long, value_name = "POLICY", default_value = "move")]
-    pub oversize: OversizeName,
+    /// What becomes of optional fields that break the schema [default: as at the destination, or move]
+    #[arg(long, value_name = "POLICY")]
+    pub oversize: Option<OversizeName>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "flattened")]
     pub configuration: ConfigFile,
-    /// A destination of the configuration: its route, redaction, account and policy hold, and the formats known there
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["account", "oversize", "folder"])]
+    /// The destination of the configuration whose route and redaction hold; needed where there are several
+    #[arg(long, value_name = "NAME")]
     pub destination: Option<String>,
     /// Print a JSON array with one object for each event
     #[arg(long)]

@@ -280,6 +280,13 @@ fn routes_and_redactions_are_compiled_and_what_is_wrong_has_its_place() {
         ("redact_drop = '.a, now'", "redact_drop", "line 1, column 5: now"),
         ("formats = 'cloudtrail, cloudtrial'", "formats", "\"cloudtrial\" is no format that is known"),
         ("formats = ''", "formats", "a name of no letter"),
+        ("redact_drop = '\"x\"'", "redact_drop", "a value, not the path of one"),
+        ("redact_drop = '.a, (.b | tostring)'", "redact_drop", "a value, not the path of one"),
+        ("redact_mask = 'paths'", "redact_mask", "a value, not the path of one"),
+        ("redact_mask = '.'", "redact_mask", "the path of the whole event"),
+        ("redact_mask = '..'", "redact_mask", "the path of the whole event"),
+        ("redact_mask = '.a[1:]'", "redact_mask", "a path with a slice"),
+        ("redact_mask = '.a, .b[-1]'", "redact_mask", "write paths of single places"),
         ("redact_hash = '.a'", "redact_hash", "needs redact_key"),
         ("redact_key = 'external-id-to-be-hidden-32-bytes'", "redact_key", "is not used"),
         ("redact_key = 'external-id-to-be-hidden'", "redact_key", "too short"),
@@ -291,6 +298,32 @@ fn routes_and_redactions_are_compiled_and_what_is_wrong_has_its_place() {
             found.iter().find(|finding| finding.key == key).unwrap_or_else(|| panic!("{text}: {found:?}"));
         assert!(finding.to_string().contains(said), "{text}: {finding}");
         assert!(!format!("{found:?}").contains(SECRET), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn paths_that_depend_on_the_event_are_no_problem() {
+    for text in [
+        ".a[]",
+        ".a[].b",
+        ".. | scalars",
+        ".. | nulls",
+        ".. | select(length == 0)",
+        ".. | .password? | select(. != null)",
+        ".list[.at]",
+        ".tenants[$message.attributes.tenant].name",
+        ".a[2], .b.c",
+        "getpath([\"a\", \"b\"])",
+        "select(.a.b.c == 1) | .d",
+        "if .a then .b else .c end",
+        ".a // .b",
+        ".a | select(.name[0:3] == \"x\")",
+        ".a as $a | .b",
+        "first(.a, .b)",
+        "empty",
+    ] {
+        let loaded = load(&format!("[destinations.lake]\nredact_mask = '''{text}'''\n"), &[]);
+        assert!(loaded.is_ok(), "{text}: {loaded:?}");
     }
 }
 

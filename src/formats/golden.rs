@@ -15,7 +15,7 @@ use crate::{
     explain::{Circumstances, Explanation, Verdict, explain},
     receive::About,
     redact::Redaction,
-    route::Route,
+    route::{Route, Unmatched},
 };
 
 /// Any account: cases need not say one.
@@ -131,8 +131,11 @@ impl Case {
             oversize: Oversize::Move,
             formats,
             fixed: fixed.as_ref(),
+            format_attribute: None,
             about: &about,
             route: &Route::default(),
+            others: &[],
+            unmatched: Unmatched::DeadLetter,
             // What a mapping makes of the event is shown whole.
             redaction: &Redaction { masks_known: false, ..Redaction::default() },
         };

@@ -117,10 +117,10 @@ impl Mapping {
         self.keys.iter().filter(is_field).map(|key| key.line).collect()
     }
 
-    /// What the interpreter says where it has no answer for an event, in full: it can hold payload.
-    pub(crate) fn said_of(&self, raw: &RawEvent, about: &About) -> Option<String> {
+    /// What the interpreter says where one of the programs has no answer for an event, in full: it can hold payload.
+    pub(crate) fn said_of(&self, program: &Program, raw: &RawEvent, about: &About) -> Option<String> {
         let input = Input::new(&raw.json, about, &self.name);
-        self.event.json(&input).err().map(|error| error.in_full)
+        program.json(&input).err().map(|error| error.in_full)
     }
 
     /// The first comment: what the format is.

@@ -7,10 +7,9 @@ use super::{Stages, ToLane};
 use crate::{
     dedupe::Candidate,
     event::IdentifiedEvent,
-    failure::{Reason, Rejection},
+    failure::Rejection,
     flow::Flow,
-    formats::{Format, Formats},
-    receive::{About, Delivery, Origin},
+    receive::{Delivery, Origin},
     room::Permit,
     route::{Asked, Filtered, Unmatched, Way, no_route},
     settle::{MessageReceipt, Proof, Receipt},
@@ -54,12 +53,6 @@ impl Shares<'_> {
 }
 
 impl Stages {
-    /// The format that the message itself names, if it names one.
-    pub(super) fn format_named_by(&self, about: &About) -> Result<Option<Format>, Rejection> {
-        let named = self.format_attribute.as_ref().and_then(|name| about.attributes.get(name));
-        named.map(|name| self.formats.get(name).ok_or_else(|| unknown_name(&self.formats))).transpose()
-    }
-
     /// A share for each destination that wants the event.
     pub(super) fn route(&self, event: IdentifiedEvent, shares: &mut Shares<'_>) {
         let wanting = self.wanting(&event, shares);
@@ -107,7 +100,7 @@ fn ask<'a>(
             Way::Elsewhere => {}
             Way::Here => wanting.push(lane),
             Way::Dropped(filtered) => shares.filter(&lane.flow, filtered),
-            Way::Unknown(rejection) => shares.candidate(Err(rejection), &lane.flow),
+            Way::Unknown(error) => shares.candidate(Err(error.rejection), &lane.flow),
         }
     }
     is_matched
@@ -119,10 +112,4 @@ fn deliver(event: IdentifiedEvent, lane: &ToLane, shares: &mut Shares<'_>) {
         Some(after) => shares.return_after(&lane.flow, after),
         None => shares.candidate(Ok(event), &lane.flow),
     }
-}
-
-fn unknown_name(formats: &Formats) -> Rejection {
-    let sentence =
-        format!("the message names a format that is not known; known are {}", formats.names().join(", "));
-    Rejection::new(Reason::UnknownFormat, sentence)
 }

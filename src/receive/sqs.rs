@@ -58,7 +58,7 @@ impl SqsSource {
         Self {
             client: aws.sqs(&config.queue_url),
             queue_url: config.queue_url.clone(),
-            queue_name: config.queue_url.rsplit('/').next().unwrap_or_default().into(),
+            queue_name: config.queue_name().into(),
             wait: config.wait,
             visibility: config.visibility,
             held: HeldMessages::default(),

@@ -24,7 +24,9 @@ fn way(route: &Route, parameters: &str, about: &About) -> String {
         Way::Here => "here".to_owned(),
         Way::Elsewhere => "elsewhere".to_owned(),
         Way::Dropped(_) => "dropped".to_owned(),
-        Way::Unknown(rejection) => format!("{}: {}", rejection.reason.code(), rejection.detail),
+        Way::Unknown(RunError { rejection, .. }) => {
+            format!("{}: {}", rejection.reason.code(), rejection.detail)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use serde_json::Value;
 
+mod explain;
 mod local;
 
 const ARN: &str = "arn:aws:cloudtrail:eu-central-1:111122223333:channel/one";

@@ -10,7 +10,7 @@ use tributary::{
     formats::Formats,
     receive::About,
     redact::Redaction,
-    route::Route,
+    route::{Route, Unmatched},
 };
 
 use crate::checks::{ACCOUNT, ready};
@@ -185,8 +185,11 @@ fn explain_shows_every_rule_and_the_entry() {
         oversize: Oversize::Move,
         formats: &Formats::built_in(),
         fixed: None,
+        format_attribute: None,
         about: &About::default(),
         route: &Route::default(),
+        others: &[],
+        unmatched: Unmatched::DeadLetter,
         redaction: &Redaction::default(),
     };
     let all = explain(Bytes::from(body), &circumstances);

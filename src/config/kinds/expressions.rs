@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Kind, Wrong};
-use crate::jq::{Fault, Program, Written};
+use crate::jq::{Fault, Program, Written, never_paths};
 
 /// A jq expression that is true or not.
 pub struct Condition;
@@ -32,6 +32,10 @@ impl Kind for Paths {
         Program::compile(text).map_err(|fault| wrong(&fault))?;
         // The line may end with a comment.
         let program = Program::compile(&format!("path({text}\n)")).map_err(|fault| wrong(&fault))?;
+        if let Some(what) = never_paths(text, &program) {
+            let cure = "write paths of single places, such as .content.email; docs/routes.md has examples";
+            return Err(Wrong::new(format!("cannot redact any event: it is {what}"), cure));
+        }
         Ok(Written { text: text.into(), program: Arc::new(program) })
     }
 

@@ -226,7 +226,7 @@ async fn an_event_without_an_id_is_a_letter_and_not_skipped() {
     let letters = way.letters().await;
     assert_eq!(letters.len(), 2);
     for letter in letters {
-        assert_eq!((&*letter.reason, &letter.original), ("mapping_failed", &nameless));
+        assert_eq!((&*letter.reason, &letter.original), ("no_id", &nameless));
     }
     way.end().await;
 }
