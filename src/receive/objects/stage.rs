@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::{
     ObjectError, ObjectStore,
-    denials::{Denials, Watched},
+    denials::Watched,
     frames::{Frame, RECORD_BYTES_MAX},
     pointer::pointer,
     reading::{Reading, Stopped},
@@ -165,7 +165,7 @@ impl Shared {
     async fn object(&self, message: &Message, object: &ObjectRef, receipt: &mut MessageReceipt) -> Ended {
         let mut standing = Standing::new(message, object);
         let mut reading = Reading::new(self.store.clone(), object.clone());
-        let (mut denials, mut intervals) = (Denials::default(), Intervals::for_operators());
+        let (mut waiting, mut intervals) = (None, Intervals::for_operators());
         loop {
             let stopped =
                 match self.while_ours(message, self.records(&mut reading, &mut standing, receipt)).await {
@@ -177,16 +177,21 @@ impl Shared {
                 Stopped::Broken(damage) => return self.broken(&standing, reading.passed(), &damage, receipt),
                 Stopped::Fetch(error) => error,
             };
-            let ObjectError::Call(CallError::Misconfigured { code, message: why }) = error else {
+            let ObjectError::Call(CallError::Misconfigured { code, message: why }) = &error else {
                 return self.not_now(&standing, &error, receipt);
             };
-            if self.store.denied(&object.bucket, &mut denials) {
+            let denials = self.store.denied(&message.handle.message_id, object);
+            if denials.of_itself >= DENIALS_MAX {
+                return self.denied(&standing, code, receipt);
+            }
+            waiting = waiting.or_else(|| self.store.wait_for(&object.bucket));
+            if waiting.is_none() {
+                return self.not_now(&standing, &error, receipt);
+            }
+            if denials.is_of_itself {
                 warn!(stage = "receive", %object, %code, why, "denied, though others of its bucket are not");
             } else {
-                self.objects.gate.close(Cause::Objects(object.bucket.clone()), why);
-            }
-            if denials.of_itself >= DENIALS_MAX {
-                return self.denied(&standing, &code, receipt);
+                self.objects.gate.close(Cause::Objects(object.bucket.clone()), why.clone());
             }
             if self.while_ours(message, sleep(intervals.next_interval())).await.is_none() {
                 return Ended::Stopped;

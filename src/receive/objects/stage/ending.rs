@@ -25,6 +25,7 @@ impl Shared {
     pub(super) fn whole(&self, standing: &Standing<'_>, receipt: &mut MessageReceipt) -> Ended {
         debug!(stage = "receive", object = %standing.object, records = standing.position, "read an object");
         self.count("read");
+        self.store.forget(&standing.message.handle.message_id, standing.object);
         if standing.position == 0 {
             let found = Found::Notice(Notice::EmptyObject);
             let origin = standing.origin(Bytes::new());
@@ -56,6 +57,7 @@ impl Shared {
         );
         self.reject(standing.whole_object(), Reason::ObjectDenied, detail, receipt);
         self.count("denied");
+        self.store.forget(&standing.message.handle.message_id, standing.object);
         Ended::Done
     }
 

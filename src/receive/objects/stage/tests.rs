@@ -325,25 +325,35 @@ async fn what_is_archived_comes_again_and_is_its_own_problem_at_the_fifth_delive
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_denied_is_held_until_it_is_cured_and_the_worker_is_not_ready() {
+async fn of_what_is_denied_one_message_is_held_until_it_is_cured_and_the_worker_is_not_ready() {
     let is_cured = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let cure = is_cured.clone();
     let store = Scripted::new([("a", lines(1)), ("b", lines(1))], move |_, _| {
         if is_cured.load(std::sync::atomic::Ordering::Relaxed) { Act::Send } else { denied() }
     });
     let stage = Stage::start(store);
-    for message in ["one", "two", "three"] {
-        stage.send(message, 1, &["a"]).await;
+    for delivery in 1..=3 {
+        for message in ["one", "two", "three"].into_iter().skip(usize::from(delivery > 1)) {
+            stage.send(message, delivery, &["a", "b"]).await;
+        }
+        stage.pass(1_200).await;
+        assert!(stage.is_not_ready());
+        let returned = std::mem::take(&mut *stage.queue.0.lock().unwrap());
+        let names: Vec<_> = returned.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["two", "three"], "they would fill the room");
+        let least = Duration::from_secs(5 << (delivery - 1));
+        assert!(returned.iter().all(|(_, after)| after.is_some_and(|after| after >= least)), "{returned:?}");
     }
-    stage.pass(3_600).await;
-    assert!(stage.is_not_ready());
     assert!(stage.gate.is_passable(), "other objects may be readable");
-    assert_eq!((stage.ended().len(), stage.seen().letters.len()), (0, 0));
     cure.store(true, std::sync::atomic::Ordering::Relaxed);
     stage.pass(60).await;
     assert!(!stage.is_not_ready());
-    assert_eq!(stage.ended().len(), 3);
-    assert_eq!(stage.seen().letters.len(), 0);
+    assert_eq!(stage.ended(), [acked("one")]);
+    stage.send("two", 4, &["a", "b"]).await;
+    stage.pass(1).await;
+    assert_eq!(stage.ended()[1..], [acked("two")]);
+    let seen = stage.seen();
+    assert_eq!((seen.places.len(), seen.letters.len()), (4, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -354,21 +364,24 @@ async fn one_object_that_is_denied_while_others_are_read_is_its_own_problem_and_
     let stage = Stage::start(store);
     stage.send("good", 1, &["good"]).await;
     stage.pass(1).await;
-    for message in ["strange 1", "strange 2", "strange 3"] {
-        stage.send(message, 1, &["strange"]).await;
-    }
-    for _ in 0..300 {
+    stage.send("held", 1, &["strange"]).await;
+    for second in 0..300 {
+        if second % 10 == 0 && second < 50 {
+            stage.send("returned", second / 10 + 1, &["strange"]).await;
+        }
         stage.send("good", 1, &["good"]).await;
         stage.pass(1).await;
         assert!(!stage.is_not_ready());
     }
-    assert_eq!(stage.seen().places.len(), 301, "two at once, and three are denied all the time");
+    assert_eq!(stage.seen().places.len(), 301, "two at once, and one is denied all the time");
     let seen = stage.seen();
-    let reasons: Vec<_> = seen.letters.iter().map(|(reason, ..)| *reason).collect();
-    assert_eq!(reasons, [Reason::ObjectDenied; 3]);
-    assert_eq!(stage.ended().len(), 304);
+    let places: Vec<_> = seen.letter_places.iter().map(|place| &**place).collect();
+    assert_eq!(places, ["returned s3://logs/strange#0", "held s3://logs/strange#0"]);
+    assert!(seen.letters.iter().all(|(reason, ..)| *reason == Reason::ObjectDenied));
+    assert_eq!(stage.ended().len(), 301 + 5 + 1);
     drop(seen);
-    assert!(stage.counted("tributary_objects_total{result=\"denied\"} 3"));
+    assert!(stage.counted("tributary_objects_total{result=\"denied\"} 2"));
+    assert!(stage.counted("tributary_objects_total{result=\"returned\"} 4"));
 }
 
 #[tokio::test(start_paused = true)]
