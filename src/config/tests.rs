@@ -313,7 +313,6 @@ fn paths_that_depend_on_the_event_are_no_problem() {
         ".list[.at]",
         ".tenants[$message.attributes.tenant].name",
         ".a[2], .b.c",
-        "getpath([\"a\", \"b\"])",
         "select(.a.b.c == 1) | .d",
         "if .a then .b else .c end",
         ".a // .b",

@@ -19,11 +19,16 @@ def matches:
 def is_said: . != null and . != "";
 
 # One spelling. Ids that are null or empty are absent; one that is spelled in both ways and differs is kept in both.
+def one($rest; $v1):
+    .[$rest] = [.[$rest], .[$v1] | select(is_said)][0]
+    | if (.[$v1] | is_said) and .[$v1] != .[$rest] then . else del(.[$v1]) end;
+
 def plain:
-    reduce spellings as [$rest, $v1] ({event, created} + .;
-        .[$rest] = [.[$rest], .[$v1] | select(is_said)][0]
-        | if (.[$v1] | is_said) and .[$v1] != .[$rest] then . else del(.[$v1]) end
-    )
+    {event, created} + .
+    | one("org_id"; "orgId")
+    | one("group_id"; "groupId")
+    | one("project_id"; "projectId")
+    | one("user_id"; "userId")
     | .content = (if .content == null then {} else .content end);
 
 # 2024-01-31T23:59:59.58Z and 2024-01-31 23:59:59.580 are one moment; what is no such text stays as it is.

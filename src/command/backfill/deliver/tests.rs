@@ -62,7 +62,8 @@ fn all_taken(bodies: &[String]) -> (u16, Value) {
 }
 
 fn failed(sender_fault: bool) -> (u16, Value) {
-    let entry = json!({"Id": "0", "Code": "InternalError", "Message": "no", "SenderFault": sender_fault});
+    let code = if sender_fault { "InvalidMessageContents" } else { "InternalError" };
+    let entry = json!({"Id": "0", "Code": code, "Message": "no", "SenderFault": sender_fault});
     (200, json!({"Successful": [], "Failed": [entry]}))
 }
 
