@@ -3,52 +3,41 @@
 //! In: the adapters and the numbers of one worker. Out: every message that the source gave, settled.
 
 mod routed;
+mod stages;
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use metrics::Histogram;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     breaker::Breaker,
-    checksum::checksum,
     config::{BreakerConfig, Oversize},
     dead_letter::{DeadLetter, DeadLetters},
-    decode::{Decoded, Found, ObjectRef, Unpacked, unpack},
-    dedupe::{Candidate, Dedupe, Ledger, LedgerSize, OnConflict, Sorted, in_rounds, waiting},
-    event::{IdentifiedEvent, RawEvent, ReadyEvent},
-    failure::{Reason, Rejection},
-    flow::Flow,
+    dedupe::{Dedupe, Ledger, LedgerSize, OnConflict, in_rounds},
+    failure::Rejection,
     formats::{Format, Formats},
     gate::{Cause, Gate},
-    identify::{format_named, identify},
-    map::map,
     metrics::Metrics,
     publish::{Destination, Entrance, Lane, LaneSettings},
     publish_log::{PublishLog, ToLog},
     receive::{
-        About, Delivery, Message, Origin, Source,
-        intake::{Intake, Process, Received},
-        objects::{self, Buckets, Job, OBJECT_BYTES, ObjectStore, Objects, Part, Wanted},
+        Delivery, Source,
+        intake::{Intake, Process},
+        objects::{self, Buckets, ObjectStore, Objects},
     },
     redact::Redaction,
     room::Room,
-    route::{Filtered, Route, Unmatched},
-    settle::{MessageReceipt, Settler, ToSettler},
+    route::{Route, Unmatched},
+    settle::{Settler, ToSettler},
     tasks::joined,
-    validate::validate,
 };
 
-use routed::Shares;
+use stages::{Stages, ToLane};
 
 /// Stands for the destination where an event was rejected before one was known.
 pub const NO_DESTINATION: &str = "none";
-
-/// What an event costs beyond its share of the body, about: its own structures, and its mapped form.
-const EVENT_OVERHEAD_BYTES: usize = 1_024;
 
 /// One destination and the numbers of its lane.
 pub struct LaneParts {
@@ -255,194 +244,6 @@ impl Pipeline {
         let metrics = self.metrics.clone();
         Dedupe::new(self.ledger.clone(), self.lease, self.on_conflict, self.gate.clone(), metrics)
     }
-}
-
-/// The way to the claims.
-type ToClaims = mpsc::UnboundedSender<Delivery<Candidate>>;
-
-/// The way to one lane.
-struct ToLane {
-    flow: Arc<Flow>,
-    sender: mpsc::UnboundedSender<Delivery<ReadyEvent>>,
-    entrance: Arc<Entrance>,
-    account: String,
-    oversize: Oversize,
-    route: Route,
-    redaction: Redaction,
-}
-
-/// Stages 2 to 7.
-struct Stages {
-    dedupe: Arc<Dedupe>,
-    lanes: Vec<ToLane>,
-    /// Counts what is rejected before a destination is known.
-    rejected_early: Arc<Flow>,
-    to_dead_letters: mpsc::UnboundedSender<Delivery<Rejection>>,
-    formats: Arc<Formats>,
-    format: Option<Format>,
-    format_attribute: Option<String>,
-    unmatched: Unmatched,
-    /// Whose objects are read.
-    buckets: Buckets,
-    metrics: Arc<Metrics>,
-}
-
-impl Stages {
-    /// Takes messages apart and puts their events in line for a claim, and their objects in line to be read.
-    fn take_apart(self: Arc<Self>, to_claims: ToClaims, to_objects: mpsc::UnboundedSender<Job>) -> Process {
-        Arc::new(move |received: Received| {
-            for (message, mut receipt) in received {
-                let (candidates, objects) = self.candidates(&message, &mut receipt);
-                // The claims outlive intake; after giving up, dropping returns the delivery.
-                for delivery in candidates {
-                    drop(to_claims.send(delivery));
-                }
-                if !objects.is_empty() {
-                    receipt.weigh(OBJECT_BYTES);
-                    receipt.keep_open();
-                    drop(to_objects.send(Job { message, receipt, objects }));
-                }
-            }
-        })
-    }
-
-    /// Puts what was read from objects in line for a claim.
-    fn take_parts(self: Arc<Self>, to_claims: ToClaims) -> objects::Process {
-        Arc::new(move |part: Part, receipt: &mut MessageReceipt| {
-            let mut candidates = Vec::with_capacity(self.lanes.len());
-            let is_event = self.part(part, receipt, &mut candidates);
-            for delivery in candidates {
-                drop(to_claims.send(delivery));
-            }
-            is_event
-        })
-    }
-
-    /// Claims a round and sends each event on its way; those in other hands wait.
-    async fn claim(
-        self: Arc<Self>,
-        to_waiting: mpsc::UnboundedSender<Delivery<Candidate>>,
-        round: Vec<Delivery<Candidate>>,
-    ) {
-        for delivery in self.proceed(self.dedupe.claim(round).await) {
-            // The waiting room outlives the claims; after giving up, dropping returns the delivery.
-            drop(to_waiting.send(delivery));
-        }
-    }
-
-    /// Stages 2 and 3: one candidate for each event and destination, and the objects where more of them are.
-    fn candidates(
-        &self,
-        message: &Message,
-        receipt: &mut MessageReceipt,
-    ) -> (Vec<Delivery<Candidate>>, Vec<ObjectRef>) {
-        let Unpacked { parts, added_bytes } = match plain_body(message) {
-            Ok(body) => unpack(body),
-            Err(rejection) => Unpacked::rejected(message.body.clone(), rejection),
-        };
-        receipt.weigh(added_bytes + parts.len().saturating_sub(1) * EVENT_OVERHEAD_BYTES);
-        let mut candidates = Vec::with_capacity(parts.len() * self.lanes.len());
-        let mut objects = Vec::new();
-        for (position, Decoded { original, found }) in parts.into_iter().enumerate() {
-            let origin = Origin::of(message, position, original);
-            let found = match found {
-                Found::Object(object) => match self.buckets.wanted(&object) {
-                    Wanted::Read => {
-                        objects.push(object);
-                        continue;
-                    }
-                    Wanted::Notice(notice) => Found::Notice(notice),
-                    Wanted::Refused(rejection) => Found::Rejected(rejection),
-                },
-                found => found,
-            };
-            self.part(Part { origin, found, room: None }, receipt, &mut candidates);
-        }
-        (candidates, objects)
-    }
-
-    /// Stage 3 for one part of a message, or of an object. Says whether it is an event, or at least no mistake.
-    fn part(
-        &self,
-        Part { origin, found, room }: Part,
-        receipt: &mut MessageReceipt,
-        candidates: &mut Vec<Delivery<Candidate>>,
-    ) -> bool {
-        let mut shares = Shares { receipt, origin: &origin, room, candidates };
-        if let Found::Notice(notice) = found {
-            self.metrics.process.notice(notice);
-            shares.filter(&self.rejected_early, Filtered::notice());
-            return true;
-        }
-        let identified = found.into_event().and_then(|raw| self.identify(raw, &origin.about));
-        let is_event = identified.is_ok();
-        match identified {
-            Ok(event) => {
-                shares.weigh(event.added_bytes());
-                self.route(event, &mut shares);
-            }
-            Err(rejection) => shares.candidate(Err(rejection), &self.rejected_early),
-        }
-        is_event
-    }
-
-    fn identify(&self, raw: RawEvent, about: &About) -> Result<IdentifiedEvent, Rejection> {
-        let named = format_named(&self.formats, self.format_attribute.as_deref(), about)?;
-        identify(raw, about, &self.formats, named.as_ref().or(self.format.as_ref()))
-    }
-
-    /// Stages 5 to 7 for what was claimed. Returns what is in other hands.
-    fn proceed(&self, sorted: Sorted) -> Vec<Delivery<Candidate>> {
-        for delivery in sorted.events {
-            let Some(lane) =
-                self.lanes.iter().find(|lane| &*lane.flow.destination == delivery.receipt.destination())
-            else {
-                continue;
-            };
-            match ready(&delivery.event, &delivery.origin.about, lane) {
-                // A lane outlives the stages before it; if it does not, dropping returns the delivery.
-                Ok(event) => {
-                    if let Some(delivery) = lane.entrance.admit(delivery.map(|_| event)) {
-                        drop(lane.sender.send(delivery));
-                    }
-                }
-                Err(rejection) => self.reject(delivery.map(|_| rejection)),
-            }
-        }
-        sorted.rejected.into_iter().for_each(|delivery| self.reject(delivery));
-        sorted.held
-    }
-
-    fn reject(&self, delivery: Delivery<Rejection>) {
-        drop(self.to_dead_letters.send(delivery));
-    }
-
-    async fn wait(
-        self: Arc<Self>,
-        held: mpsc::UnboundedReceiver<Delivery<Candidate>>,
-        give_up: CancellationToken,
-    ) {
-        let waiting = waiting::wait(&self.dedupe, held, |sorted| self.proceed(sorted));
-        give_up.run_until_cancelled(waiting).await;
-    }
-}
-
-/// Stages 5 to 7 for one event.
-fn ready(event: &IdentifiedEvent, about: &About, lane: &ToLane) -> Result<ReadyEvent, Rejection> {
-    let redacted = lane.redaction.apply(event, about).map_err(|error| error.rejection)?;
-    let event = redacted.as_ref().map_or(event, |(redacted, _)| redacted);
-    map(event, about, &lane.account).and_then(|event| validate(event, lane.oversize)).map(checksum)
-}
-
-/// The bytes that the producer sent.
-fn plain_body(message: &Message) -> Result<Bytes, Rejection> {
-    if !message.is_base64 {
-        return Ok(message.body.clone());
-    }
-    let decoded = STANDARD.decode(&message.body);
-    decoded
-        .map(Bytes::from)
-        .map_err(|_| Rejection::new(Reason::NotBase64, "the message claims base64 and is not"))
 }
 
 /// Numbers that nobody's action sets: looked at every second.

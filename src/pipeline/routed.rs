@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Stages, ToLane};
+use super::stages::{Stages, ToLane};
 use crate::{
     dedupe::Candidate,
     event::IdentifiedEvent,
