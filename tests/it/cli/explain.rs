@@ -14,7 +14,7 @@ queue_url = \"https://sqs.eu-central-1.amazonaws.com/111122223333/dead\"
 ";
 /// Two formats of which content tells neither.
 const OWN: [(&str, &str); 2] = [
-    ("doors", "def matches: false;\ndef id: .a + 1 | tostring;\ndef event: .;\n"),
+    ("doors", "def matches: false;\ndef id: .a + 1 | tostring;\ndef event: .;\ndef secrets: empty;\n"),
     ("lifts", "def matches: false;\ndef id: .serial;\ndef event: .;\ndef secrets: .token.below;\n"),
 ];
 

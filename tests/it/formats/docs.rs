@@ -67,12 +67,35 @@ fn what_the_page_calls_unavailable_does_not_compile_and_the_rest_does() {
         "[repeat(.)]",
         "[recurse(.a)]",
         ".a * .b",
+        ".a * 2",
+        "reduce .[] as $a (0; . + $a)",
+        "[foreach .[] as $a (0; . + $a)]",
+        "walk(.)",
+        ".. |= .",
+        "setpath([\"a\"]; 1)",
+        "getpath([\"a\"])",
+        "delpaths([[\"a\"]])",
+        "gsub(\"a\"; \"b\")",
+        "[scan(\"a\")]",
+        "[splits(\"a\")]",
+        "match(\"a\"; \"i\")",
+        "test(\"a\"; \"g\")",
         "error(.something)",
     ];
     for text in unavailable {
         assert!(Program::compile(text).is_err(), "{text}");
     }
-    for text in ["[..]", "[paths]", "walk(.)", "map(.a)", "reduce .[] as $a (0; . + $a)", "error(\"a\")"] {
+    for text in [
+        "[..]",
+        "[paths]",
+        "map(.a)",
+        "add",
+        "any(.[]; . == 1)",
+        "all(.[]; . == 1)",
+        "(.a | tonumber) * 1000",
+        "split(\"x\") | join(\"y\")",
+        "error(\"a\")",
+    ] {
         assert!(Program::compile(text).is_ok(), "{text}");
     }
 }
