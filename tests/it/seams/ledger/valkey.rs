@@ -206,7 +206,12 @@ async fn a_large_call_answers_for_each_in_order() {
         let wishes: Vec<_> = (0..1_000).map(|at| wish(&(at % 600).to_string(), at / 600 + 1, 1)).collect();
         let answers = bench.ledger.claim_all(&wishes, LEASE).await.expect("claimed");
         let won: Vec<_> = answers.iter().map(|answer| *answer == Claim::Won).collect();
-        assert_eq!(won, (0..1_000).map(|at| at < 600).collect::<Vec<_>>(), "{}", bench.name);
+        // Of two claims of one key one comes first: which, is open, for a server that has to be taught the script
+        // first gets that part of the call again.
+        for key in 0..600 {
+            let winners = (key..1_000).step_by(600).filter(|at| won[*at]).count();
+            assert_eq!(winners, 1, "{}: {key}", bench.name);
+        }
         let settled = wishes.iter().map(|wish| Committed { claim: claimed(wish), state: published() });
         let results = bench.ledger.commit(&settled.collect::<Vec<_>>()).await;
         let recorded: Vec<_> = results.iter().map(|result| *result == Ok(Commit::Recorded)).collect();
