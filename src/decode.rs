@@ -33,8 +33,8 @@ pub use self::{
 };
 use self::{packing::Unpacking, parts::Parts};
 
-/// Most parts of one message. An SQS message of 1 MiB that holds more has less than 105 bytes for each, and the
-/// smallest event that the lake accepts is larger: such a body is no work but an attack or a mistake.
+/// Most parts of one message. An SQS message of 1 MiB that holds more has less than 105 bytes for each: such a body is
+/// hardly work, but an attack or a mistake.
 pub const MESSAGE_EVENTS_MAX: usize = 10_000;
 
 /// A body with more events than this must be long enough to hold real ones. What many tiny ones would cost in
@@ -51,10 +51,15 @@ pub const ENVELOPES_MAX: usize = 8;
 /// gzip holds about 8 MB of audit events, which shrink to a tenth.
 pub const MESSAGE_UNPACKED_BYTES_MAX: usize = 16 * 1_048_576;
 /// So many are allowed to a message of any size.
-const UNPACKED_BYTES_FREE: usize = 1_048_576;
+pub(crate) const UNPACKED_BYTES_FREE: usize = 1_048_576;
 /// Beyond that, so many for each byte of the message: far more than text that says anything shrinks by, and far less
 /// than the 1,032 that DEFLATE allows.
-const UNPACKED_RATIO_MAX: usize = 200;
+pub(crate) const UNPACKED_RATIO_MAX: usize = 200;
+
+/// How gzip begins: <https://www.rfc-editor.org/rfc/rfc1952#section-2.3.1>.
+pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
+/// What some programs put before UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// One part of a message.
 pub struct Decoded {

@@ -52,6 +52,13 @@ impl Intervals {
     }
 }
 
+/// The delay of what comes again by itself and says only how often it came: `first` after the first time, then twice as
+/// long each time, up to `longest`.
+pub fn of_attempt(attempt: u32, first: Duration, longest: Duration) -> Duration {
+    let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
+    jittered(doubled.min(longest))
+}
+
 /// `interval`, up to half shorter or longer, so that many workers do not act in step.
 pub fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64())

@@ -17,6 +17,7 @@ use crate::{
     aws::Failure,
     cli::EnqueueArgs,
     command::{CommandError, Exit},
+    decode::GZIP_MAGIC,
     limits, output,
     tasks::joined,
 };
@@ -32,8 +33,6 @@ use send::{NotSent, Sent, Target};
 
 /// Batches that wait for a call, at most 1 MiB each.
 const WAITING_BATCHES: usize = 8;
-/// How every compressed file begins.
-pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// What became of all files.
 #[derive(Debug, Default, Serialize)]

@@ -13,11 +13,8 @@ use base64::{
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
-use super::{MESSAGE_UNPACKED_BYTES_MAX, UNPACKED_BYTES_FREE, UNPACKED_RATIO_MAX, aggregate};
+use super::{GZIP_MAGIC, MESSAGE_UNPACKED_BYTES_MAX, UNPACKED_BYTES_FREE, UNPACKED_RATIO_MAX, aggregate};
 use crate::failure::{Reason, Rejection};
-
-/// <https://www.rfc-editor.org/rfc/rfc1952#page-6>
-const GZIP_MAGIC: [u8; 2] = [0x1F, 0x8B];
 
 /// Some services leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    Decoded, ENVELOPES_MAX, Found, MESSAGE_EVENTS_MAX, Notice, aggregate, canonical,
+    BYTE_ORDER_MARK, Decoded, ENVELOPES_MAX, Found, MESSAGE_EVENTS_MAX, Notice, aggregate, canonical,
     envelope::{self, Contents, Opened},
     logs,
     packing::{self, Packing, Unpacking},
@@ -207,5 +207,5 @@ fn not_utf8(bytes: &Bytes) -> Rejection {
 }
 
 fn without_byte_order_mark(bytes: &Bytes) -> Bytes {
-    bytes.strip_prefix(b"\xEF\xBB\xBF").map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest))
+    bytes.strip_prefix(BYTE_ORDER_MARK).map_or_else(|| bytes.clone(), |rest| bytes.slice_ref(rest))
 }

@@ -14,7 +14,7 @@ pub(crate) use self::holding::Stay;
 use super::trouble::Trouble;
 use crate::{
     gate::{Cause, Gate},
-    intervals::jittered,
+    intervals::of_attempt,
     receive::Delivery,
 };
 
@@ -73,7 +73,7 @@ impl Entrance {
         } else {
             None
         };
-        first.map(|first| growing(first, attempt))
+        first.map(|first| of_attempt(attempt, first, AGAIN_WITHIN))
     }
 
     /// Lets a delivery in, or gives it back.
@@ -149,11 +149,6 @@ impl Entrance {
         };
         self.others.iter().any(is_hungry)
     }
-}
-
-fn growing(first: Duration, attempt: u32) -> Duration {
-    let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    jittered(doubled.min(AGAIN_WITHIN))
 }
 
 #[cfg(test)]

@@ -153,7 +153,6 @@ fn announcement(bucket: &str, key: &str) -> Message {
     }
 }
 
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
 /// Going on after the last key would ask for the same page for ever, and stopping would leave out the rest.
 fn empty_page(bucket: &str) -> String {
     format!(
@@ -161,6 +160,7 @@ fn empty_page(bucket: &str) -> String {
     )
 }
 
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html>
 fn out_of_order(bucket: &str) -> String {
     format!(
         "the bucket {bucket} does not list its keys in order, as directory buckets do not: copy its objects to a \

@@ -21,11 +21,11 @@ use crate::{
     command::{
         CommandError,
         enqueue::{
-            GZIP_MAGIC,
             cut::Cutter,
             pack::{Batch, Packer},
         },
     },
+    decode::GZIP_MAGIC,
     limits, output,
 };
 

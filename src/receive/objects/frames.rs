@@ -10,15 +10,13 @@ mod capture;
 use bytes::Bytes;
 
 use self::capture::{Capture, Seen};
-use crate::limits;
+use crate::{decode::BYTE_ORDER_MARK, limits};
 
 /// Longest record. Three times what the lake takes, and a dead letter can hold it even as base64.
 pub(super) const RECORD_BYTES_MAX: usize = 750_000;
 const LETTER_WORDS_BYTES: usize = 32_000;
 const _: () = assert!(RECORD_BYTES_MAX.div_ceil(3) * 4 + LETTER_WORDS_BYTES < limits::SQS_BYTES_MAX);
 const _: () = assert!(RECORD_BYTES_MAX > 2 * limits::EVENT_DATA_BYTES_MAX);
-
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,16 +7,16 @@ use std::io::Write as _;
 
 use flate2::write::MultiGzDecoder;
 
-/// How gzip begins: <https://www.rfc-editor.org/rfc/rfc1952#section-2.3.1>.
-const MAGIC: [u8; 2] = [0x1F, 0x8B];
+use crate::decode::{GZIP_MAGIC, UNPACKED_BYTES_FREE, UNPACKED_RATIO_MAX};
+
 /// Deflate packs at most 1,032 bytes into one: so many packed bytes are about a quarter of a mebibyte, plain.
 const PACKED_PIECE_BYTES: usize = 256;
 /// Plain bytes are handed on in pieces of this size.
 const PLAIN_PIECE_BYTES: usize = 65_536;
 /// So much may come out of any object, however small. Beyond it [`RATIO_MAX`] holds.
-const FREE_BYTES: u64 = 1 << 20;
+const FREE_BYTES: u64 = UNPACKED_BYTES_FREE as u64;
 /// Log files shrink to a tenth or a twentieth, and hardly ever to a hundredth. What shrinks more is made to do harm.
-const RATIO_MAX: u64 = 200;
+const RATIO_MAX: u64 = UNPACKED_RATIO_MAX as u64;
 
 /// Why the bytes are no gzip. The text names places and bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +55,9 @@ impl Inflate {
     /// call is bounded, so the caller can pass it on before it asks for more.
     pub(super) fn push(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<usize, Broken> {
         if let Kind::Unknown(first) = &mut self.kind {
-            let missing = MAGIC.len().saturating_sub(first.len()).min(bytes.len());
+            let missing = GZIP_MAGIC.len().saturating_sub(first.len()).min(bytes.len());
             first.extend(bytes.iter().take(missing));
-            if first.len() == MAGIC.len() {
+            if first.len() == GZIP_MAGIC.len() {
                 self.begin(plain)?;
             }
             return Ok(missing);
@@ -90,7 +90,7 @@ impl Inflate {
     fn begin(&mut self, plain: &mut Vec<u8>) -> Result<(), Broken> {
         let kind = Kind::Gzip(Box::new(MultiGzDecoder::new(Vec::new())));
         if let Kind::Unknown(first) = std::mem::replace(&mut self.kind, kind) {
-            if first != MAGIC {
+            if first != GZIP_MAGIC {
                 self.kind = Kind::Plain;
             }
             self.take(&first, plain)?;

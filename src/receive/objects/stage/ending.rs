@@ -10,7 +10,7 @@ use super::{super::ObjectError, DENIALS_MAX, Ended, Part, Shared, Standing};
 use crate::{
     decode::{Found, Notice},
     failure::{Reason, Rejection},
-    intervals::jittered,
+    intervals::of_attempt,
     receive::Origin,
     settle::MessageReceipt,
 };
@@ -81,7 +81,7 @@ impl Shared {
             self.count(result);
             return Ended::Done;
         }
-        let after = again_after(attempt);
+        let after = of_attempt(attempt, AGAIN_FIRST, AGAIN_LONGEST);
         warn!(stage = "receive", %object, attempt, %error, after_s = after.as_secs(),
             "could not read an object, its message will come again");
         self.count("returned");
@@ -103,9 +103,4 @@ impl Shared {
     pub(super) fn count(&self, result: &str) {
         self.objects.metrics.process.objects.by(&[("result", result)]).increment(1);
     }
-}
-
-fn again_after(attempt: u32) -> Duration {
-    let doubled = AGAIN_FIRST.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    jittered(doubled.min(AGAIN_LONGEST))
 }
