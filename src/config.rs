@@ -31,6 +31,7 @@ mod tests;
 pub use channel_arn::ChannelArnError;
 pub use environment::of_process as process_environment;
 pub use finding::{ConfigError, Finding, Origin};
+pub(crate) use kinds::is_label;
 pub(crate) use queue_url::is_fifo;
 pub use raw::RawConfig;
 pub use reference::reference;

@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use self::mapping::{Mapping, MappingFault};
-use crate::{event::RawEvent, jq::Input};
+use crate::{config::is_label, event::RawEvent, jq::Input};
 
 /// Far more than any mapping; guards against being pointed at the wrong folder.
 const MAPPING_BYTES_MAX: u64 = 256 << 10;
@@ -161,13 +161,10 @@ fn read(path: &Path) -> Result<String, String> {
 
 /// A name is a metric label and stands in the configuration.
 fn named(name: &str, path: &Path) -> Result<(), Vec<MappingFault>> {
-    let is_name = name.len() <= 32
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let what = match name {
         LAKE | CLOUDTRAIL => "this format is written in Rust and cannot be replaced: choose another name",
         BY_CONTENT => "this name stands for what content tells: choose another name",
-        _ if !is_name => {
+        _ if !is_label(name) => {
             "a format is named by its file: a lower-case letter, then letters, digits and dashes, 32 in all"
         }
         _ => return Ok(()),

@@ -28,6 +28,13 @@ impl Wrong {
     }
 }
 
+/// `[a-z][a-z0-9-]{0,31}`: safe as a metric label, and one name for each spelling in the environment.
+pub(crate) fn is_label(name: &str) -> bool {
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
 /// How one kind of value is read from text.
 pub trait Kind {
     /// What the program gets.

@@ -20,7 +20,7 @@ use crate::config::{
     finding::{Finding, Origin},
     keys,
     keys::{ALL, ANY_NAME, Absent, AnyKey, Key, TABLES, named},
-    kinds::Kind,
+    kinds::{Kind, is_label},
     nearest::nearest,
 };
 use crate::pipeline::NO_DESTINATION;
@@ -256,13 +256,9 @@ fn pattern_of(path: &str) -> String {
     format!("destinations.{ANY_NAME}{key}")
 }
 
-/// `[a-z][a-z0-9-]{0,31}`: safe as a metric label, and one name for each spelling in the environment. Not the label
-/// of events that were rejected before a destination was known.
+/// Not the label of events that were rejected before a destination was known.
 pub(crate) fn is_destination_name(name: &str) -> bool {
-    name.len() <= 32
-        && name != NO_DESTINATION
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    name != NO_DESTINATION && is_label(name)
 }
 
 fn bad_destination_name(path: &str, origin: Origin) -> Finding {
