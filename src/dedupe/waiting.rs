@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{Candidate, Dedupe, Sorted, rounds::ROUND_MAX};
-use crate::{intervals::jittered, receive::Delivery};
+use crate::{intervals::of_attempt, receive::Delivery};
 
 /// How often the room looks who is due.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -49,9 +49,9 @@ pub async fn wait(
 }
 
 fn enter(waiting: &mut Waiting, mut delivery: Delivery<Candidate>) {
-    let wait = LOOK_EVERY.saturating_mul(1 << delivery.event.asked.min(10)).min(LONGEST_WAIT);
     delivery.event.asked += 1;
-    waiting.push((Instant::now() + jittered(wait), delivery));
+    let wait = of_attempt(delivery.event.asked, LOOK_EVERY, LONGEST_WAIT);
+    waiting.push((Instant::now() + wait, delivery));
 }
 
 /// The first that are due, as many as one call to the ledger takes; the others wait for the next look. Past its
