@@ -167,6 +167,11 @@ impl fmt::Debug for RunError {
 }
 
 impl RunError {
+    /// A sentence of ours, in which no payload is.
+    pub(crate) fn saying(sentence: &'static str) -> Self {
+        Self { rejection: Rejection::new(Reason::MappingFailed, sentence), in_full: sentence.to_owned() }
+    }
+
     /// The same, now that it is known which program failed, and for what.
     pub(crate) fn of(self, reason: Reason, program: &str) -> Self {
         let sentence = format!("{program}: {}", self.rejection.detail);
@@ -211,10 +216,7 @@ impl Program {
     /// The program has no answer for this event.
     pub fn json(&self, input: &Input<'_>) -> Result<Option<ByteString>, RunError> {
         let Some(value) = self.first(input)? else { return Ok(None) };
-        value::text(&value).map(Some).ok_or_else(|| RunError {
-            rejection: Rejection::new(Reason::MappingFailed, TOO_LARGE),
-            in_full: TOO_LARGE.to_owned(),
-        })
+        value::text(&value).map(Some).ok_or_else(|| RunError::saying(TOO_LARGE))
     }
 
     /// All values, each of which must be a path: the program is meant to be inside `path(…)`.
@@ -225,9 +227,9 @@ impl Program {
         let mut paths = Vec::new();
         for value in self.run(input) {
             let value = value.map_err(|error| self.explained(error))?;
-            let Some(path) = value::steps(&value) else { return Err(no_paths(NO_PATH)) };
+            let Some(path) = value::steps(&value) else { return Err(RunError::saying(NO_PATH)) };
             if paths.len() >= PATHS_MAX {
-                return Err(no_paths(MANY_PATHS));
+                return Err(RunError::saying(MANY_PATHS));
             }
             paths.push(path);
         }
@@ -284,10 +286,6 @@ const PATHS_MAX: usize = 10_000;
 const NO_PATH: &str =
     "a path with a slice or with a place counted from the end; write single places from the start";
 const MANY_PATHS: &str = "more than 10000 paths";
-
-pub(crate) fn no_paths(sentence: &'static str) -> RunError {
-    RunError { rejection: Rejection::new(Reason::MappingFailed, sentence), in_full: sentence.to_owned() }
-}
 
 /// See [`value::text`].
 const TOO_LARGE: &str = "what the program makes of this event is larger than 4 MiB";

@@ -12,7 +12,7 @@ use crate::{
     event::{IdentifiedEvent, Note},
     failure::Reason,
     formats::Format,
-    jq::{Input, RunError, Written, no_paths},
+    jq::{Input, RunError, Written},
     receive::About,
 };
 use rewrite::{Act, Edits, rewrite};
@@ -87,7 +87,7 @@ impl Redaction {
         if edits.is_of_the_whole() {
             return Err(failed(
                 "a path",
-                no_paths("it is that of the whole event, of which nothing would be left"),
+                RunError::saying("it is that of the whole event, of which nothing would be left"),
             ));
         }
         let (json, notes) =

@@ -108,12 +108,6 @@ fn find<'a>(term: &Term<&'a str>, is_value: bool, see: &mut dyn FnMut(&[&'a str]
             find(right, of_right, see);
         }
         Term::Label(_, inner) => find(inner, is_value, see),
-        Term::Fold(_, over, _, parts) => {
-            find(over, true, see);
-            for part in parts {
-                find(part, is_value, see);
-            }
-        }
         Term::TryCatch(tried, caught) => {
             find(tried, is_value, see);
             if let Some(caught) = caught {
@@ -137,7 +131,14 @@ fn find<'a>(term: &Term<&'a str>, is_value: bool, see: &mut dyn FnMut(&[&'a str]
             find(rest, is_value, see);
         }
         Term::Call(_, arguments) => arguments.iter().for_each(|argument| find(argument, false, see)),
-        Term::Id | Term::Recurse | Term::Num(_) | Term::Arr(None) | Term::Break(_) | Term::Var(_) => {}
+        // Folds are not in the language here.
+        Term::Fold(..)
+        | Term::Id
+        | Term::Recurse
+        | Term::Num(_)
+        | Term::Arr(None)
+        | Term::Break(_)
+        | Term::Var(_) => {}
     }
 }
 

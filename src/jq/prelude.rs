@@ -1,7 +1,7 @@
 //! The words of the language. Out: jq's own definitions and functions, as far as they look at nothing but the event,
 //! and [`natives`](super::natives).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use jaq_core::{
     load::parse::{Def, Term},
@@ -26,8 +26,13 @@ const OUTSIDE: [&str; 12] = [
     "todateiso8601",
 ];
 
-/// jq's definitions, without those that need what is [`OUTSIDE`].
+/// jq's definitions, without those that need what is [`OUTSIDE`]. Read once in a process: every program begins with them.
 pub(super) fn definitions() -> Vec<Def<&'static str>> {
+    static DEFINITIONS: LazyLock<Vec<Def<&'static str>>> = LazyLock::new(inside);
+    DEFINITIONS.clone()
+}
+
+fn inside() -> Vec<Def<&'static str>> {
     let mut known: BTreeSet<(String, usize)> =
         functions().map(|(name, arguments, _)| (name.to_owned(), arguments.len())).collect();
     let all: Vec<_> = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).collect();
