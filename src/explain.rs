@@ -12,9 +12,9 @@ use crate::{
     checksum::checksum,
     config::Oversize,
     decode::{Decoded, Found, decode},
-    event::{Field, IdentifiedEvent, Note, RawEvent, ReadyEvent},
+    event::{EventData, Field, IdentifiedEvent, Note, RawEvent, ReadyEvent},
     failure::Rejection,
-    formats::{Format, Formats},
+    formats::{Format, Formats, Mapping},
     identify::{format_named, format_of, identify},
     jq::RunError,
     map::map,
@@ -231,15 +231,10 @@ impl Explanation {
         let (identified, redacted) = redacted.unwrap_or_else(|| (identified.clone(), Vec::new()));
         let mapped = map(&identified, by.about, by.recipient_account);
         if let Format::Mapped(mapping) = &identified.format {
-            self.program_said = mapping.said_of(&mapping.event, &identified.raw, by.about);
-            self.mapped_by = mapped.as_ref().ok().map(|mapped| MappedBy {
-                mapping: mapping.origin(),
-                fields: mapped
-                    .present()
-                    .map(|field| (field, mapping.lines_of(field.name())))
-                    .map(FieldLines::new)
-                    .collect(),
-            });
+            match &mapped {
+                Ok(mapped) => self.mapped_by = Some(MappedBy::new(mapping, mapped)),
+                Err(_) => self.program_said = mapping.said_of(&mapping.event, &identified.raw, by.about),
+            }
         }
         let mapped = mapped?;
         self.rules = [&redacted[..], &mapped.notes].concat();
@@ -277,9 +272,10 @@ fn elsewhere(asked: &Asked<'_>, by: &Circumstances<'_>) -> Result<Verdict, Rejec
     }
 }
 
-impl FieldLines {
-    fn new((field, lines): (Field, Vec<usize>)) -> Self {
-        Self { field: field.name(), lines }
+impl MappedBy {
+    fn new(mapping: &Mapping, mapped: &EventData) -> Self {
+        let lines = |field: Field| FieldLines { field: field.name(), lines: mapping.lines_of(field.name()) };
+        Self { mapping: mapping.origin(), fields: mapped.present().map(lines).collect() }
     }
 }
 
