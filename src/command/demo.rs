@@ -51,7 +51,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let crew = Crew::start(&args, &config, &aws).await?;
 
     let started = Instant::now();
-    let producing = producer::send(&aws, &config.source.queue_url, args.events, seed);
+    let producing = producer::send(&aws, config.source.address(), args.events, seed);
     let progress = progress_bar(&args);
     let sent = tokio::select! {
         sent = producing => sent.map_err(CommandError::failed)?,

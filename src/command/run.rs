@@ -47,7 +47,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let destinations: Vec<_> =
         config.destinations.iter().map(|destination| destination.name.as_str()).collect();
     info!(
-        version = env!("CARGO_PKG_VERSION"), queue_url = config.source.queue_url, ?destinations,
+        version = env!("CARGO_PKG_VERSION"), source = config.source.address(), ?destinations,
         %listen, "started"
     );
 
