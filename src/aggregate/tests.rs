@@ -90,7 +90,7 @@ fn whatever_is_no_list_of_user_records_is_one_message_of_which_decode_says_what_
         (aggregate(&[]), Reason::NoEvents),
         (signed(b""), Reason::NoEvents),
         (tiny, Reason::TooManyEvents),
-        (aggregate(&[&b""[..]; MESSAGE_EVENTS_MAX + 1]), Reason::TooManyEvents),
+        (aggregate(&vec![&b""[..]; MESSAGE_EVENTS_MAX + 1]), Reason::TooManyEvents),
     ] {
         assert_eq!(user_records(&bytes, &ALL), None);
         let [part] = &*decode(bytes.clone()) else { panic!("one part for {reason:?}") };
@@ -147,7 +147,7 @@ fn the_last_field_of_a_kind_counts_and_unknown_ones_do_not() {
 #[test]
 fn a_key_that_is_not_there_or_no_number_costs_no_record() {
     let data = || sized(3, b"{}");
-    let none = 1..=0;
+    let elsewhere = 1..=1;
     for (fields, expected, foreign) in [
         (vec![data()], (None, None), false),
         (vec![number(1, 0), data()], (Some("k"), None), true),
@@ -168,7 +168,7 @@ fn a_key_that_is_not_there_or_no_number_costs_no_record() {
             sized(2, b"\xff"),
             record(&fields),
         ];
-        let records = user_records(&signed(&message.concat()), &none).expect("an aggregate");
+        let records = user_records(&signed(&message.concat()), &elsewhere).expect("an aggregate");
         let text = |key: Option<&[u8]>| key.map(|key| String::from_utf8_lossy(key).into_owned());
         let (partition_key, explicit_hash_key) = keys(&records[0]);
         let found = (text(partition_key), text(explicit_hash_key));
