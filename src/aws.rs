@@ -4,6 +4,7 @@
 //! `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_CLOUDTRAIL_DATA`. What an error means is each adapter's own table.
 
 pub(crate) mod dynamodb;
+pub(crate) mod kinesis;
 pub(crate) mod sqs;
 
 use std::{error::Error, time::Duration};
@@ -26,6 +27,10 @@ const SQS_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest wait for an answer of DynamoDB: a call that takes longer has failed in all but name.
 const DYNAMODB_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer about a lease: a renewal that takes longer comes too late to be of use.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for an answer of Kinesis, which may bring 10 MiB.
+const KINESIS_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for an answer about one object, or one page of a query.
 const S3_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -175,11 +180,31 @@ impl Aws {
         aws_sdk_sqs::Client::from_conf(builder.build())
     }
 
+    /// A client for streams, in the Region of the stream's ARN; `None` is the SDK's choice.
+    pub fn kinesis(&self, region: Option<&str>) -> aws_sdk_kinesis::Client {
+        let mut builder = aws_sdk_kinesis::config::Builder::from(&self.config)
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts(KINESIS_TIMEOUT));
+        if let Some(region) = region {
+            builder = builder.region(Region::new(region.to_owned()));
+        }
+        aws_sdk_kinesis::Client::from_conf(builder.build())
+    }
+
     /// A client for tables. Its retries are few: the ledger's callers try again for as long as it takes.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        self.tables(DYNAMODB_TIMEOUT, 3)
+    }
+
+    /// A client for the table of leases, which answers soon or not at all: the next renewal cannot wait.
+    pub fn leases(&self) -> aws_sdk_dynamodb::Client {
+        self.tables(LEASE_TIMEOUT, 2)
+    }
+
+    fn tables(&self, attempt: Duration, attempts_max: u32) -> aws_sdk_dynamodb::Client {
         let builder = aws_sdk_dynamodb::config::Builder::from(&self.config)
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts(DYNAMODB_TIMEOUT));
+            .retry_config(RetryConfig::standard().with_max_attempts(attempts_max))
+            .timeout_config(timeouts(attempt));
         aws_sdk_dynamodb::Client::from_conf(builder.build())
     }
 

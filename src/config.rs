@@ -7,14 +7,14 @@ use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use crate::{
     dedupe::OnConflict,
-    formats::{Format, Formats},
+    formats::Formats,
     receive::objects::Buckets,
     redact::Redaction,
     route::{Route, Unmatched},
 };
 
+mod arn;
 mod bounds;
-mod channel_arn;
 mod convert;
 mod environment;
 mod finding;
@@ -25,10 +25,11 @@ mod queue_url;
 mod raw;
 mod reference;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 
-pub use channel_arn::ChannelArnError;
+pub use arn::ArnError;
 pub use environment::of_process as process_environment;
 pub use finding::{ConfigError, Finding, Origin};
 pub(crate) use kinds::is_label;
@@ -36,6 +37,7 @@ pub(crate) use queue_url::is_fifo;
 pub use raw::RawConfig;
 pub use reference::reference;
 pub use show::{Setting, settings, settings_toml};
+pub use source::{QueueConfig, SourceConfig, SourceKind, Start, StreamArn, StreamConfig};
 
 /// All that `run` needs to know. Every bound has been checked, alone and together.
 #[derive(Clone, Debug)]
@@ -71,30 +73,6 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Vec<Finding>), ConfigError> {
         Self::from_raw(&RawConfig::read(path, environment))
-    }
-}
-
-/// The queue that events come from.
-#[derive(Clone, Debug)]
-pub struct SourceConfig {
-    /// `https://sqs.<region>.amazonaws.com/<account>/<name>`; a name that ends in `.fifo` is a FIFO queue.
-    pub queue_url: String,
-    /// Most polls in flight at once; the number adapts between one and this.
-    pub receivers_max: usize,
-    /// How long one poll waits for a message.
-    pub wait: Duration,
-    /// How long a received message stays hidden before it is extended or comes again.
-    pub visibility: Duration,
-    /// `None`: told by content.
-    pub format: Option<Format>,
-    /// The message attribute that names the format, if there is one.
-    pub format_attribute: Option<String>,
-}
-
-impl SourceConfig {
-    /// The last part of the URL.
-    pub fn queue_name(&self) -> &str {
-        self.queue_url.rsplit('/').next().unwrap_or_default()
     }
 }
 

@@ -39,6 +39,21 @@ pub const SQS_WAIT_SECONDS_MAX: u64 = 20;
 /// Longest visibility timeout, counted from the first receive, in seconds.
 pub const SQS_VISIBILITY_SECONDS_MAX: u64 = 43_200;
 
+/// Records of one `PutRecords` call.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>, as all below.
+pub const KINESIS_PUT_RECORDS_MAX: usize = 500;
+/// All records of a `PutRecords` call with their partition keys, in bytes.
+pub const KINESIS_PUT_BYTES_MAX: usize = 10_485_760;
+/// The data of one record with its partition key, in bytes. A stream carries less until it is told otherwise: 1 MiB.
+pub const KINESIS_RECORD_BYTES_MAX: usize = 10_485_760;
+/// Characters of a partition key.
+pub const PARTITION_KEY_CHARS_MAX: usize = 256;
+/// Characters of a stream's name (service model of kinesis, `StreamName`).
+pub const STREAM_NAME_CHARS_MAX: usize = 128;
+/// `GetRecords` calls a second for one shard, of all readers that poll.
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>
+pub const KINESIS_GETS_PER_SECOND: usize = 5;
+
 /// Characters of an S3 bucket's name: 63 today, more for old ones.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 pub const S3_BUCKET_CHARS_MAX: usize = 255;

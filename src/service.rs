@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use crate::{
     aws::Aws,
-    config::{Config, DestinationConfig, ObjectsConfig},
+    config::{Config, DestinationConfig, ObjectsConfig, SourceConfig, SourceKind},
     dead_letter::sqs::SqsDeadLetters,
     dedupe::Ledger,
     gate::{Cause, Gate},
@@ -16,7 +16,7 @@ use crate::{
     pipeline::{LaneParts, ObjectsParts, Pipeline, Shutdown},
     publish::{LaneSettings, cloudtrail_lake::CloudTrailLake},
     publish_log::PublishLog,
-    receive::{objects::s3::S3Objects, sqs::SqsSource},
+    receive::{Source, kinesis::KinesisSource, objects::s3::S3Objects, sqs::SqsSource},
     tasks::joined,
 };
 
@@ -48,16 +48,16 @@ impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Everything => "everything taken in was settled",
-            Self::TheRestGivenBack => "what could not be settled in time was given back to the queue",
+            Self::TheRestGivenBack => "what could not be settled in time was given back to the source",
             Self::NotInTime => {
-                "the drain time ended first; the queue delivers the rest again after its visibility"
+                "the drain time ended first; what is left comes again once this worker's hold on it has ended"
             }
         })
     }
 }
 
 impl Service {
-    /// Wires a worker.
+    /// Wires a worker. No other process, and no later one, may be called `worker`.
     ///
     /// # Errors
     /// The metrics cannot be set up.
@@ -65,11 +65,12 @@ impl Service {
         config: &Config,
         aws: &Aws,
         ledger: Arc<dyn Ledger>,
+        worker: &str,
     ) -> Result<Self, metrics_exporter_prometheus::BuildError> {
         let metrics = Metrics::new()?;
         let gate = Arc::new(Gate::new(config.destinations.len()));
         let pipeline = Pipeline {
-            source: Arc::new(SqsSource::new(aws, &config.source, metrics.clone())),
+            source: source(&config.source, aws, worker, metrics.clone()),
             ledger,
             letters: Arc::new(SqsDeadLetters::new(aws, &config.dead_letter)),
             lanes: config.destinations.iter().map(|destination| lane(config, destination, aws)).collect(),
@@ -134,6 +135,13 @@ impl Service {
             }
             Err(_) => Drained::NotInTime,
         }
+    }
+}
+
+fn source(config: &SourceConfig, aws: &Aws, worker: &str, metrics: Arc<Metrics>) -> Arc<dyn Source> {
+    match &config.kind {
+        SourceKind::Queue(queue) => Arc::new(SqsSource::new(aws, queue, metrics)),
+        SourceKind::Stream(stream) => Arc::new(KinesisSource::new(aws, stream, worker, metrics)),
     }
 }
 

@@ -51,7 +51,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let crew = Crew::start(&args, &config, &aws).await?;
 
     let started = Instant::now();
-    let producing = producer::send(&aws, &config.source.queue_url, args.events, seed);
+    let producing = producer::send(&aws, config.source.address(), args.events, seed);
     let progress = progress_bar(&args);
     let sent = tokio::select! {
         sent = producing => sent.map_err(CommandError::failed)?,
@@ -103,7 +103,7 @@ impl Crew {
                 Some(ledger) => ledger.clone(),
                 None => connect::for_worker(config, &outside, &format!("demo-{number}"))?,
             };
-            let service = Service::new(config, aws, ledger).map_err(CommandError::failed)?;
+            let service = Service::new(config, aws, ledger, "demo").map_err(CommandError::failed)?;
             crew.metrics.push(service.metrics.clone());
             let stop = crew.stop.clone();
             crew.workers.spawn(service.run(async move { stop.cancelled().await }, std::future::pending()));

@@ -107,7 +107,7 @@ impl Worker {
         let (destination, others) = chosen(config.destinations, args.destination.as_deref())?;
         let DestinationConfig { channel_arn, oversize, route, redaction, .. } = destination;
         Ok(Self {
-            source: config.source.queue_name().to_owned(),
+            source: config.source.name().to_owned(),
             formats: config.formats,
             format: config.source.format,
             format_attribute: config.source.format_attribute,

@@ -1,14 +1,17 @@
 //! Bounds that hold between values. In: what was written. Out: problems, and warnings for what works but was
 //! probably not meant. A value that is wrong by itself takes no part: it has its own finding.
 
+mod source;
+
 use std::{collections::BTreeMap, time::Duration};
+
+pub(super) use source::has_use;
 
 use crate::{
     config::{
         Finding, RawConfig,
-        keys::{self, Absent, AnyKey, environment_name, named},
+        keys::{self, AnyKey, environment_name, named},
         kinds::written,
-        queue_url::is_fifo,
     },
     limits,
     receive::objects::OBJECT_BYTES,
@@ -24,7 +27,7 @@ const OUTAGE: Duration = Duration::from_hours(24);
 /// Every broken relation between values that are each well-formed.
 pub(crate) fn problems_together(raw: &RawConfig) -> Vec<Finding> {
     let mut problems = Vec::new();
-    problems.extend(queues(raw));
+    problems.extend(source::problems(raw));
     problems.extend(linger(raw));
     problems.extend(puts(raw));
     problems.extend(lease(raw));
@@ -44,40 +47,13 @@ pub(crate) fn warnings(raw: &RawConfig) -> Vec<Finding> {
     warnings.extend(shared_quota(raw));
     warnings.extend(short_window(raw));
     warnings.extend(objects(raw));
+    warnings.extend(source::warnings(raw));
     warnings
-}
-
-fn queues(raw: &RawConfig) -> Option<Finding> {
-    let (source, dead) = (raw.get(&keys::SOURCE_QUEUE_URL)?, raw.get(&keys::DEAD_LETTER_QUEUE_URL)?);
-    let path = keys::DEAD_LETTER_QUEUE_URL.path;
-    if source == dead {
-        return Some(Finding::about(
-            raw,
-            path,
-            "is the source queue: dead letters would be read again for ever",
-            "write the URL of another queue",
-        ));
-    }
-    match (is_fifo(&source), is_fifo(&dead)) {
-        (true, false) => Some(Finding::about(
-            raw,
-            path,
-            "is a standard queue, and the source is a FIFO queue: dead letters would lose their order",
-            "write the URL of a FIFO queue, its name ends in .fifo",
-        )),
-        (false, true) => Some(Finding::about(
-            raw,
-            path,
-            "is a FIFO queue, and the source is a standard queue: it cannot be the source's redrive target",
-            "write the URL of a standard queue",
-        )),
-        _ => None,
-    }
 }
 
 /// Events wait in a batch while their messages are hidden.
 fn linger(raw: &RawConfig) -> Option<Finding> {
-    let (linger, visibility) = (raw.get(&keys::BATCH_LINGER)?, raw.get(&keys::SOURCE_VISIBILITY)?);
+    let (linger, visibility) = (raw.get(&keys::BATCH_LINGER)?, source::visibility(raw)?);
     (linger * 4 >= visibility).then(|| {
         Finding::about(
             raw,
@@ -95,7 +71,7 @@ fn linger(raw: &RawConfig) -> Option<Finding> {
 /// A message must stay hidden for the longest put and one more: else it comes again while its own put is under way.
 fn puts(raw: &RawConfig) -> Vec<Finding> {
     let check = |name: &str| {
-        let (linger, visibility) = (raw.get(&keys::BATCH_LINGER)?, raw.get(&keys::SOURCE_VISIBILITY)?);
+        let (linger, visibility) = (raw.get(&keys::BATCH_LINGER)?, source::visibility(raw)?);
         let longest = linger + raw.get_of(name, &keys::REQUEST_TIMEOUT)?;
         (longest * 2 > visibility).then(|| {
             let what = format!(
@@ -117,7 +93,7 @@ fn puts(raw: &RawConfig) -> Vec<Finding> {
 
 /// A claim that ends while its message is still hidden lets another worker publish the same event.
 fn lease(raw: &RawConfig) -> Option<Finding> {
-    let (lease, visibility) = (raw.get(&keys::DEDUPE_LEASE)?, raw.get(&keys::SOURCE_VISIBILITY)?);
+    let (lease, visibility) = (raw.get(&keys::DEDUPE_LEASE)?, source::visibility(raw)?);
     (lease < visibility).then(|| {
         Finding::about(
             raw,
@@ -132,7 +108,7 @@ fn lease(raw: &RawConfig) -> Option<Finding> {
 fn window(raw: &RawConfig) -> Option<Finding> {
     let window = raw.get(&keys::DEDUPE_WINDOW)?;
     let others = [
-        (keys::SOURCE_VISIBILITY.path, raw.get(&keys::SOURCE_VISIBILITY)),
+        (keys::SOURCE_VISIBILITY.path, source::visibility(raw)),
         (keys::DEDUPE_LEASE.path, raw.get(&keys::DEDUPE_LEASE)),
     ];
     let (path, longest) =
@@ -175,13 +151,20 @@ fn ledger(raw: &RawConfig) -> Option<Finding> {
         keys::Ledger::DynamoDb => &keys::LEDGER_TABLE,
         keys::Ledger::Valkey | keys::Ledger::ValkeyCluster => &keys::LEDGER_URLS,
     };
-    let Absent::Nothing { example } = needed.absent() else { return None };
-    raw.written(needed.path()).is_none().then(|| Finding {
-        key: needed.path().to_owned(),
+    raw.written(needed.path())
+        .is_none()
+        .then(|| missing(needed, "the ledger that ledger.kind names needs it"))
+}
+
+/// A key without a default that another key makes necessary.
+fn missing(key: &dyn AnyKey, why: &str) -> Finding {
+    let (path, example) = (key.path(), key.absent().example());
+    Finding {
+        key: path.to_owned(),
         origin: None,
-        what: "is not given, and the ledger that ledger.kind names needs it".into(),
-        cure: format!("write it, such as \"{example}\", or set {}", environment_name(needed.path())),
-    })
+        what: format!("is not given: {why}"),
+        cure: format!("write it, such as \"{example}\", or set {}", environment_name(path)),
+    }
 }
 
 /// A key of another ledger than the one that is named: left alone, four workers would each remember for themselves.

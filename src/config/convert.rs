@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::config::{
     BatchConfig, BreakerConfig, Config, ConfigError, DeadLetterConfig, DedupeConfig, DestinationConfig,
-    Finding, FlowConfig, LedgerConfig, LedgerKind, LogConfig, ObjectsConfig, PublishLogConfig, RawConfig,
-    ServiceConfig, SourceConfig, ValkeyConfig, bounds,
+    Finding, FlowConfig, LedgerConfig, LedgerKind, LogConfig, ObjectsConfig, PublishLogConfig, QueueConfig,
+    RawConfig, ServiceConfig, SourceConfig, SourceKind, StreamConfig, ValkeyConfig, bounds,
     finding::Origin,
     keys::{self, Absent, AnyKey, environment_name},
 };
@@ -106,10 +106,8 @@ fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
     let destinations: Option<Vec<_>> = raw.destinations().map(|name| destination(raw, name)).collect();
     Some(Config {
         source: SourceConfig {
-            queue_url: raw.get(&keys::SOURCE_QUEUE_URL)?,
+            kind: source(raw)?,
             receivers_max: raw.get(&keys::SOURCE_RECEIVERS_MAX)?,
-            wait: raw.get(&keys::SOURCE_WAIT)?,
-            visibility: raw.get(&keys::SOURCE_VISIBILITY)?,
             format: formats.get(&format),
             format_attribute: raw.get(&keys::SOURCE_FORMAT_ATTRIBUTE),
         },
@@ -144,6 +142,25 @@ fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
         },
         log: LogConfig { filter: raw.get(&keys::LOG_FILTER)?, format: raw.get(&keys::LOG_FORMAT)? },
     })
+}
+
+/// `None` also where [`bounds`] has found that a key is missing, or one too many.
+fn source(raw: &RawConfig) -> Option<SourceKind> {
+    let Some(arn) = raw.get(&keys::STREAM_ARN) else {
+        return Some(SourceKind::Queue(QueueConfig {
+            queue_url: raw.get(&keys::SOURCE_QUEUE_URL)?,
+            wait: raw.get(&keys::SOURCE_WAIT)?,
+            visibility: raw.get(&keys::SOURCE_VISIBILITY)?,
+        }));
+    };
+    Some(SourceKind::Stream(StreamConfig {
+        arn,
+        lease_table: raw.get(&keys::STREAM_LEASE_TABLE)?,
+        start: raw.get(&keys::STREAM_START)?,
+        failover_time: raw.get(&keys::STREAM_FAILOVER_TIME)?,
+        calls_per_second: u32::try_from(raw.get(&keys::STREAM_CALLS_PER_SECOND)?).ok()?,
+        consumer_arn: raw.get(&keys::STREAM_CONSUMER_ARN),
+    }))
 }
 
 /// `None` also where [`bounds`] has found that a key is missing.

@@ -8,9 +8,9 @@ use crate::{
     config::{
         LogFormat, Oversize,
         kinds::{
-            BucketNames, Bytes, Channel, Choice, Condition, Count, ExternalId, FormatNames, HashKey, Kind,
-            Listen, LocalPath, LogFilter, Name, Password, Paths, Place, QueueUrl, Share, Time, ValkeyUrls,
-            Wrong,
+            Beginning, BucketNames, Bytes, Channel, Choice, Condition, Consumer, Count, ExternalId,
+            FormatNames, HashKey, Kind, Listen, LocalPath, LogFilter, Name, Password, Paths, Place, QueueUrl,
+            Share, Stream, Time, ValkeyUrls, Wrong,
         },
     },
     dedupe::OnConflict,
@@ -31,6 +31,13 @@ pub enum Absent {
         /// For the reference and the cure.
         example: &'static str,
     },
+    /// It or another key must be written; this is what it looks like.
+    OneOf {
+        /// The other key's path.
+        other: &'static str,
+        /// For the reference and the cure.
+        example: &'static str,
+    },
     /// This holds.
     Default(&'static str),
     /// Nothing holds; this is what it would look like.
@@ -38,6 +45,16 @@ pub enum Absent {
         /// For the reference.
         example: &'static str,
     },
+}
+
+impl Absent {
+    /// What a value looks like.
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::Required { example } | Self::OneOf { example, .. } | Self::Nothing { example } => example,
+            Self::Default(value) => value,
+        }
+    }
 }
 
 /// One key.
@@ -115,7 +132,15 @@ pub fn environment_name(path: &str) -> String {
 
 /// The tables in the order of the reference, each with what it is about.
 pub static TABLES: &[(&str, &str)] = &[
-    ("source", "The queue that events come from."),
+    (
+        "source",
+        "The queue that events come from; and how they are received and read, be it from a queue or a stream.",
+    ),
+    (
+        "stream",
+        "A Kinesis stream that events come from, instead of a queue. Any number of workers share its shards out among \
+         themselves in a table of leases, which is laid out like that of the Kinesis Client Library.",
+    ),
     ("formats", "How events are read, beyond what the program brings."),
     ("dead_letter", "The queue for what can never be published, with the reason beside each event."),
     (
@@ -210,8 +235,17 @@ const ATTRIBUTE: Name = Name { chars_min: 1, chars_max: 256, others: "-_." };
 const FORMAT: Name = Name { chars_min: 1, chars_max: 32, others: "-" };
 const WORKER: Name = Name { chars_min: 1, chars_max: 128, others: "-_.:/" };
 
-const SOURCE_QUEUE: Absent =
-    Absent::Required { example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events" };
+const SOURCE_QUEUE: Absent = Absent::OneOf {
+    other: "stream.arn",
+    example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events",
+};
+const STREAM: Absent = Absent::OneOf {
+    other: "source.queue_url",
+    example: "arn:aws:kinesis:eu-central-1:111122223333:stream/audit-events",
+};
+const CONSUMER: Absent = Absent::Nothing {
+    example: "arn:aws:kinesis:eu-central-1:111122223333:stream/audit-events/consumer/tributary:1700000000",
+};
 const DEAD_LETTER_QUEUE: Absent = Absent::Required {
     example: "https://sqs.eu-central-1.amazonaws.com/111122223333/audit-events-dead-letters",
 };
@@ -222,24 +256,49 @@ const CHANNEL: Absent = Absent::Required {
 keys! {
     SOURCE_QUEUE_URL: QueueUrl = "source.queue_url", SOURCE_QUEUE, QueueUrl,
         "Where events are received. A name that ends in .fifo is a FIFO queue: order is kept within each message \
-         group. Everyone sets it.";
+         group. Everyone whose events do not come from a stream sets it.";
     SOURCE_RECEIVERS_MAX: Count = "source.receivers_max", Absent::Default("16"), Count { min: 1, max: 128 },
-        "Most polls in flight at once. The number adapts: one while the queue is empty, more while polls come back \
-         full. Raise it where the queue is far away and deep; lower it to save requests.";
+        "Most polls in flight at once. The number adapts: one while the source is empty, more while polls come back \
+         full. Raise it where the source is far away and deep; lower it to save requests.";
     SOURCE_WAIT: Time = "source.wait", Absent::Default("20s"), seconds(0, limits::SQS_WAIT_SECONDS_MAX),
-        "How long one poll waits for a message. The longest is the cheapest, and costs no latency. Leave it.";
+        "How long one poll of the queue waits for a message. The longest is the cheapest, and costs no latency. Leave \
+         it. Not for a stream.";
     SOURCE_VISIBILITY: Time = "source.visibility", Absent::Default("120s"),
         seconds(10, limits::SQS_VISIBILITY_SECONDS_MAX),
         "How long a received message stays hidden from other workers. It is extended while work goes on, so this is \
          also how soon a message comes again after a crash. Must be at least twice batch.linger and the longest \
-         request_timeout together. Lower it to recover from crashes sooner.";
+         request_timeout together. Lower it to recover from crashes sooner. Not for a stream.";
     SOURCE_FORMAT: Name = "source.format", Absent::Default(formats::BY_CONTENT), FORMAT,
         "The format of the events: \"auto\" tells it by content, event by event; any name that `tributary formats` \
          lists holds for all of them. Fix it where only one format may come, and for formats that are never told by \
          content, such as \"generic\".";
     SOURCE_FORMAT_ATTRIBUTE: Name = "source.format_attribute", Absent::Nothing { example: "format" }, ATTRIBUTE,
         "The message attribute in which producers name the format of their events. Where a message has it, it overrules \
-         content and source.format; a name that is not known is dead-lettered. Set it where producers know better.";
+         content and source.format; a name that is not known is dead-lettered. Set it where producers know better. Not for a stream, whose \
+         records have no attributes.";
+
+    STREAM_ARN: Stream = "stream.arn", STREAM, Stream,
+        "Where events are received, instead of source.queue_url. The Region of the calls is taken from it. Everyone \
+         whose events come from a stream sets it.";
+    STREAM_LEASE_TABLE: Name = "stream.lease_table", Absent::Nothing { example: "tributary-leases" }, TABLE,
+        "The DynamoDB table of leases and checkpoints, in the account and Region of the credentials: partition key \
+         `leaseKey`, a string. Needed with stream.arn. Each application that reads a stream needs a table of its own; \
+         one that the Kinesis Client Library has left is read on from where it was.";
+    STREAM_START: Beginning = "stream.start", Absent::Default("trim_horizon"), Beginning,
+        "Where to begin in a stream that nobody has read yet: \"trim_horizon\" is the oldest record that is left, \
+         \"latest\" what comes from now on, a time what came since. Shards that come later, of a stream that was split \
+         or merged, are always read from their beginning, and a checkpoint always wins. Leave it to skip nothing.";
+    STREAM_FAILOVER_TIME: Time = "stream.failover_time", Absent::Default("10s"), time(2_000, 600_000),
+        "How long a worker may not have renewed its lease on a shard until another takes it over. Lower it to recover \
+         from crashes sooner; raise it where workers lose leases while they live.";
+    STREAM_CALLS_PER_SECOND: Count = "stream.calls_per_second", Absent::Default("4"),
+        Count { min: 1, max: limits::KINESIS_GETS_PER_SECOND },
+        "This service's share of the five GetRecords calls a second that each shard allows all its readers together. \
+         Lower it where others poll the same stream, such as Firehose or a Lambda function.";
+    STREAM_CONSUMER_ARN: Consumer = "stream.consumer_arn", CONSUMER, Consumer,
+        "A registered consumer of the stream, for enhanced fan-out: each shard then has 2 MB a second for this service \
+         alone, sooner and at a price. Without it, records are polled for. Set it where several services read one \
+         stream.";
 
     FORMATS_FOLDER: LocalPath = "formats.folder", Absent::Nothing { example: "/etc/tributary/formats" },
         LocalPath { to: "a folder with files NAME.jq" },
@@ -255,8 +314,8 @@ keys! {
          flow.max_in_flight_bytes. Raise it where objects are many and small; one large object is never read faster.";
 
     DEAD_LETTER_QUEUE_URL: QueueUrl = "dead_letter.queue_url", DEAD_LETTER_QUEUE, QueueUrl,
-        "Where dead letters go. Must be another queue than the source, FIFO if the source is FIFO, with the longest \
-         retention (14 days). Everyone sets it.";
+        "Where dead letters go. Must be another queue than the source, FIFO if the source is a FIFO queue and standard otherwise, with the \
+         longest retention (14 days). Everyone sets it.";
 
     CHANNEL_ARN: Channel = "destinations.*.channel_arn", CHANNEL, Channel,
         "Where to publish. The Region of the calls and the recipientAccountId of every event are taken from it. \
@@ -314,14 +373,14 @@ keys! {
 
     DEDUPE_WINDOW: Time = "dedupe.window", Absent::Default("1h"), time(60_000, 14 * DAY_MS),
         "An event id that comes again within this time after it was settled is a duplicate. Must be longer than \
-         source.visibility. Set it to the longest time after which a producer may send an event again.";
+         dedupe.lease and source.visibility. Set it to the longest time after which a producer may send an event again.";
     DEDUPE_ENTRIES_MAX: Count = "dedupe.entries_max", Absent::Default("200000"),
         Count { min: 10_000, max: 100_000_000 },
         "A ledger in memory forgets the oldest ids beyond this many, even within the window; a metric tells. About \
          80 bytes of memory each. Set it to the events of one window at peak rate. Other ledgers need no such bound.";
     DEDUPE_LEASE: Time = "dedupe.lease", Absent::Default("120s"), time(10_000, DAY_MS),
-        "How long a claim on an event id holds before another worker may take it over. Must be at least \
-         source.visibility and at most dedupe.window. Change it together with source.visibility.";
+        "How long a claim on an event id holds before another worker may take it over. Must be less than dedupe.window \
+         and, where events come from a queue, at least source.visibility. Change it together with source.visibility.";
     DEDUPE_ON_CONFLICT: Choice<OnConflict> = "dedupe.on_conflict", Absent::Default("dead-letter"), CONFLICTS,
         "What becomes of an event whose id was published before with other content, which is possibly tampering: \
          \"dead-letter\" keeps it for a person to look at, \"duplicate\" drops it as a copy, \"publish\" publishes it \
@@ -413,10 +472,7 @@ mod tests {
     #[test]
     fn every_default_and_example_is_within_its_own_bounds() {
         for key in ALL {
-            let (Absent::Default(text)
-            | Absent::Required { example: text }
-            | Absent::Nothing { example: text }) = key.absent();
-            assert_eq!(key.check(text), Ok(()), "{}", key.path());
+            assert_eq!(key.check(key.absent().example()), Ok(()), "{}", key.path());
         }
     }
 
@@ -429,6 +485,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 52);
+        assert_eq!(ALL.len(), 58);
     }
 }

@@ -2,16 +2,15 @@
 
 mod expressions;
 mod places;
+mod sources;
 
 pub use expressions::{Condition, FormatNames, HashKey, Paths};
 pub use places::{BucketNames, LocalPath, Name, Password, Place, ValkeyUrls};
+pub use sources::{Beginning, Consumer, QueueUrl, Stream};
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::{
-    config::{ChannelArn, queue_url},
-    limits,
-};
+use crate::{config::ChannelArn, limits};
 
 /// Why a text is not a value of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,22 +218,6 @@ impl<T: Copy> Kind for Choice<T> {
     fn bounds(&self) -> String {
         let words: Vec<_> = self.0.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         words.join(" or ")
-    }
-}
-
-/// The URL of an SQS queue, at AWS or elsewhere.
-pub struct QueueUrl;
-
-impl Kind for QueueUrl {
-    type Value = String;
-
-    fn parse(&self, text: &str) -> Result<String, Wrong> {
-        queue_url::check(text)?;
-        Ok(text.to_owned())
-    }
-
-    fn bounds(&self) -> String {
-        "the URL of an SQS queue".into()
     }
 }
 

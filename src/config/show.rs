@@ -1,8 +1,9 @@
-//! The configuration as it takes effect, for people and scripts: every key, its value, where the value comes from;
-//! secrets hidden.
+//! The configuration as it takes effect, for people and scripts: every key that has a use, its value, where the value
+//! comes from; secrets hidden.
 
 use crate::config::{
     Origin, RawConfig,
+    bounds::has_use,
     keys::{Absent, AnyKey},
 };
 
@@ -24,7 +25,8 @@ pub struct Setting {
     pub is_bare: bool,
 }
 
-/// Every key in the order of the reference.
+/// Every key in the order of the reference, but for those of a stream where events come from a queue, and the other way
+/// round.
 pub fn settings(raw: &RawConfig) -> Vec<Setting> {
     let setting = |(path, key): (String, &dyn AnyKey)| {
         let value = match (raw.written(&path), key.absent()) {
@@ -37,7 +39,8 @@ pub fn settings(raw: &RawConfig) -> Vec<Setting> {
         let is_bare = value.as_deref().is_some_and(|text| key.is_bare(text));
         Setting { origin: raw.origin(&path), path, value, is_bare }
     };
-    raw.paths().into_iter().map(setting).collect()
+    let has_use = |(path, _): &(String, &dyn AnyKey)| raw.written(path).is_some() || has_use(raw, path);
+    raw.paths().into_iter().filter(has_use).map(setting).collect()
 }
 
 /// As TOML, with the origin of each value behind it.

@@ -1,5 +1,7 @@
 //! The configuration as its reader meets it: what is written goes in, values or findings come out.
 
+mod stream;
+
 use std::{io::Write as _, time::Duration};
 
 use super::*;
@@ -42,10 +44,10 @@ fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<Finding> {
 fn environment_alone_is_enough_and_defaults_are_as_documented() {
     let (config, warnings) = Config::load(None, minimal()).unwrap();
     assert_eq!(warnings, []);
-    assert_eq!(config.source.queue_url, QUEUE);
+    let SourceKind::Queue(queue) = &config.source.kind else { panic!("a queue") };
+    assert_eq!((queue.queue_url.as_str(), config.source.name()), (QUEUE, "audit"));
+    assert_eq!((queue.wait, queue.visibility), (Duration::from_secs(20), Duration::from_mins(2)));
     assert_eq!(config.source.receivers_max, 16);
-    assert_eq!(config.source.wait, Duration::from_secs(20));
-    assert_eq!(config.source.visibility, Duration::from_mins(2));
     assert!(config.source.format.is_none());
     assert_eq!(config.dead_letter.queue_url, DEAD);
     let [lake] = &config.destinations[..] else { panic!("one destination") };
@@ -101,7 +103,7 @@ const FAULTS: &[Row] = &[
     ("[destination.lake]\n", &[], "destination", "did you mean destinations?"),
     ("[batch]\nlinger_ms = 5", &[], "batch.linger_ms", "did you mean batch.linger?"),
     ("[batch]\ncompression = 'gzip'", &[], "batch.compression", "the keys of batch are linger, events_max"),
-    ("[kinesis]\nstream = 'x'", &[], "kinesis", "the tables are source, formats, dead_letter"),
+    ("[kinesis]\nstream = 'x'", &[], "kinesis", "the tables are source, stream, formats"),
     (
         "[destinations.lake]\nchanel_arn = 'x'",
         &[],
@@ -242,7 +244,7 @@ fn all_problems_come_at_once() {
 fn nothing_at_all_says_what_the_least_is() {
     let error = Config::load(None, []).unwrap_err();
     let keys: Vec<_> = error.problems.iter().map(|finding| finding.key.as_str()).collect();
-    assert_eq!(keys, ["source.queue_url", "dead_letter.queue_url", "destinations"]);
+    assert_eq!(keys, ["dead_letter.queue_url", "destinations", "source.queue_url"]);
 }
 
 #[test]
@@ -387,19 +389,31 @@ fn the_checked_in_reference_is_the_generated_one() {
 /// Keys that must not stand beside `ledger.kind = "memory"`, and a folder that has to be there.
 const OF_OTHER_PLACES: [&str; 5] = ["table = ", "url = ", "password = ", "ca_file = ", "folder = "];
 
+/// The reference without the table of streams, of which a queue has no use, and that table.
+fn reference_apart() -> (String, String) {
+    let reference = reference();
+    let (before, stream) = reference.split_once("[stream]").unwrap();
+    let (stream, after) = stream.split_once("[formats]").unwrap();
+    (format!("{before}[formats]{after}"), format!("[stream]{stream}"))
+}
+
+fn uncommented(reference: &str) -> String {
+    let is_value = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
+    let lines = reference.lines().map(|line| if is_value(line) { &line[1..] } else { line });
+    lines
+        .filter(|line| !OF_OTHER_PLACES.iter().any(|key| line.starts_with(key)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 #[test]
 fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
     let defaults = format!("{:?}", Config::load(None, minimal()).unwrap().0);
     let variables = minimal();
     let loaded = Config::load(Some(file(&reference()).path()), variables.clone()).unwrap().0;
     assert_eq!(format!("{loaded:?}"), defaults);
-    let is_value = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
-    let uncommented: Vec<_> = reference()
-        .lines()
-        .map(|line| if is_value(line) { line[1..].to_owned() } else { line.to_owned() })
-        .filter(|line| !OF_OTHER_PLACES.iter().any(|key| line.starts_with(key)))
-        .collect();
-    let mut loaded = Config::load(Some(file(&uncommented.join("\n")).path()), variables).unwrap().0;
+    let uncommented = uncommented(&reference_apart().0);
+    let mut loaded = Config::load(Some(file(&uncommented).path()), variables).unwrap().0;
     // What has no default is an example there.
     assert_eq!(loaded.destinations[0].external_id.take().as_deref(), Some("example-external-id"));
     assert_eq!(loaded.service.worker.take().as_deref(), Some("worker-1"));

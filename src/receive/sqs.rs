@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 use super::{About, Deadline, Handle, Message, Source};
 use crate::{
     aws::{Aws, Failure, failure, sqs::class_of},
-    config::{SourceConfig, is_fifo},
+    config::{QueueConfig, is_fifo},
     dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, about_again, decoded},
     failure::CallError,
     intervals::jittered,
@@ -54,11 +54,11 @@ pub struct SqsSource {
 
 impl SqsSource {
     /// Receives from the queue that `config` names.
-    pub fn new(aws: &Aws, config: &SourceConfig, metrics: Arc<Metrics>) -> Self {
+    pub fn new(aws: &Aws, config: &QueueConfig, metrics: Arc<Metrics>) -> Self {
         Self {
             client: aws.sqs(&config.queue_url),
             queue_url: config.queue_url.clone(),
-            queue_name: config.queue_name().into(),
+            queue_name: config.name().into(),
             wait: config.wait,
             visibility: config.visibility,
             held: HeldMessages::default(),

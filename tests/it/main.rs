@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod aggregates;
 mod backfill;
 mod bad_inputs;
 mod checks;

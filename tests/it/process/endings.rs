@@ -178,7 +178,7 @@ async fn sigterm_while_the_lake_is_gone_gives_everything_back_in_time() {
     let ended = worker.stop().await;
     let depth = endpoints.depth(QUEUE).await;
     assert_eq!(ended.code, Some(0), "{}", ended.log);
-    assert!(ended.log.contains("given back to the queue"), "{}", ended.log);
+    assert!(ended.log.contains("given back to the source"), "{}", ended.log);
     assert!(ended.took < Duration::from_millis(3_500), "{:?}", ended.took);
     assert_eq!(depth, Depth { visible: bodies.len() as u64, hidden: 0 });
 

@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use tokio::time::{Instant, timeout};
 use tributary::{
     aws::Aws,
-    config::SourceConfig,
+    config::QueueConfig,
     dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE},
     failure::CallError,
     metrics::Metrics,
@@ -30,13 +30,10 @@ const LONG: u64 = 300;
 
 pub(super) fn source_at(aws: &Aws, url: &str, visibility: u64) -> (SqsSource, Arc<Metrics>) {
     let metrics = Metrics::new().expect("metrics");
-    let config = SourceConfig {
+    let config = QueueConfig {
         queue_url: url.to_owned(),
-        receivers_max: 1,
         wait: Duration::from_secs(1),
         visibility: Duration::from_secs(visibility),
-        format: None,
-        format_attribute: None,
     };
     (SqsSource::new(aws, &config, metrics.clone()), metrics)
 }
