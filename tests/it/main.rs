@@ -24,6 +24,7 @@ mod reconcile;
 mod routes;
 mod samples;
 mod seams;
+mod shared_stream;
 mod streams;
 mod support;
 mod wire_form;

@@ -3,11 +3,14 @@
 //!
 //! Renewing waits for nothing but the table: neither for records that are not settled nor for a look that takes long.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    mem,
+    sync::{Arc, PoisonError},
+};
 
 use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
+    sync::mpsc,
     time::{Duration, Instant, sleep, timeout},
 };
 use tracing::{info, warn};
@@ -22,8 +25,6 @@ use super::{
 };
 use crate::{failure::CallError, intervals::jittered, tasks::joined};
 
-/// Writes under way at once.
-const WRITES_MAX: usize = 32;
 /// How often the list of shards is compared with the leases, by one worker of all.
 const SYNC_EVERY: Duration = Duration::from_secs(30);
 /// Looks that fail in a row until polls say so.
@@ -44,23 +45,36 @@ impl Shared {
 
     async fn writing(self: Arc<Self>) {
         let tick = self.settings.times.failover / 40;
-        let at_once = Arc::new(Semaphore::new(WRITES_MAX));
-        let mut writes = JoinSet::new();
         loop {
             let now = Instant::now();
             self.lose_late(now);
             for (number, change) in self.with(|state| state.changes(now)) {
-                let (shared, at_once) = (self.clone(), at_once.clone());
-                writes.spawn(async move {
-                    let _permit = at_once.acquire().await;
-                    shared.write(number, change).await;
-                });
-            }
-            while let Some(ended) = writes.try_join_next() {
-                joined(Some(ended));
+                let shared = self.clone();
+                self.begin_write(async move { shared.write(number, change).await });
             }
             self.measure(now);
             sleep(tick).await;
+        }
+    }
+
+    /// Begins a write, and raises what ended badly of those before it.
+    fn begin_write(&self, write: impl Future<Output = ()> + Send + 'static) {
+        let at_once = self.writes_at_once.clone();
+        let mut writes = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        writes.spawn(async move {
+            let _permit = at_once.acquire().await;
+            write.await;
+        });
+        while let Some(ended) = writes.try_join_next() {
+            joined(Some(ended));
+        }
+    }
+
+    /// Waits for the writes that are under way.
+    async fn end_writes(&self) {
+        let mut writes = mem::take(&mut *self.writes.lock().unwrap_or_else(PoisonError::into_inner));
+        while let Some(ended) = writes.join_next().await {
+            joined(Some(ended));
         }
     }
 
@@ -211,18 +225,17 @@ impl Shared {
     }
 
     async fn take_all(self: &Arc<Self>, changes: Vec<Change>) {
-        let at_once = Arc::new(Semaphore::new(WRITES_MAX));
-        let mut writes = JoinSet::new();
+        // Nothing is ever sent: the channel ends when the last write has.
+        let (write, mut written) = mpsc::channel::<()>(1);
         for change in changes {
-            let (shared, at_once) = (self.clone(), at_once.clone());
-            writes.spawn(async move {
-                let _permit = at_once.acquire().await;
+            let (shared, write) = (self.clone(), write.clone());
+            self.begin_write(async move {
                 shared.take(change).await;
+                drop(write);
             });
         }
-        while let Some(ended) = writes.join_next().await {
-            joined(Some(ended));
-        }
+        drop(write);
+        written.recv().await;
     }
 
     async fn take(&self, change: Change) {
@@ -309,29 +322,43 @@ impl Shared {
 
     /// The end: everything that was handed out has ended. Checkpoints are written, and the leases are free at once.
     pub(super) async fn leave_all(self: &Arc<Self>) {
-        let mut writes = JoinSet::new();
+        self.end_writes().await;
         for (shard, number, change) in self.with(State::last_changes) {
             let shared = self.clone();
-            writes.spawn(async move {
-                let first = shared.table.change(&change).await;
-                // A write whose answer was lost, or somebody who asked meanwhile: as it is now, once more.
-                if first.is_err() {
-                    shared.conflict(number, &shard).await;
-                    if let Some(change) = shared.with(|state| state.last_change(&shard, number)) {
-                        let second = shared.table.change(&change).await;
-                        if let Err(error) = second {
-                            warn!(stage = "receive", %shard, %error, "could not leave a lease: it will expire");
-                        }
-                    }
-                }
-                shared.metrics.shard_left(&shard);
-            });
+            self.begin_write(async move { shared.leave(&shard, number, &change).await });
         }
-        while let Some(ended) = writes.join_next().await {
-            joined(Some(ended));
-        }
+        self.end_writes().await;
+        self.withdraw().await;
         let left = self.with(|state| state.held.len());
         info!(stage = "receive", leases = left, "left the stream");
+    }
+
+    /// What this worker asked for would be left to it, and nobody would read it before it expires.
+    async fn withdraw(&self) {
+        let me = &self.settings.me;
+        let Ok(leases) = self.table.list().await else { return };
+        let asked =
+            leases.into_values().filter(|lease| lease.owner.as_ref() == Some(me) && lease.is_asked_for());
+        for lease in asked {
+            // If that fails, the lease expires.
+            drop(self.table.change(&Change::Withdraw { shard: lease.shard, by: me.clone() }).await);
+        }
+    }
+
+    async fn leave(&self, shard: &ShardId, number: u64, change: &Change) {
+        let mut result = self.table.change(change).await;
+        if result.is_err() {
+            // An answer was lost, or somebody asked meanwhile: once more, as it is now.
+            self.conflict(number, shard).await;
+            if let Some(change) = self.with(|state| state.last_change(shard, number)) {
+                result = self.table.change(&change).await;
+            }
+        }
+        if let Err(error) = result {
+            warn!(stage = "receive", %shard, %error, "could not leave a lease: it will expire");
+        }
+        self.with(|state| state.lose(shard, number));
+        self.metrics.shard_left(shard);
     }
 
     fn measure(&self, now: Instant) {

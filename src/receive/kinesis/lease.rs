@@ -121,6 +121,13 @@ pub enum Change {
         /// Who is to have it.
         to: Option<WorkerId>,
     },
+    /// Whoever asked for it does not want it any more. Expects that it was asked for by that one.
+    Withdraw {
+        /// Which lease.
+        shard: ShardId,
+        /// Who asked.
+        by: WorkerId,
+    },
     /// The holder is alive, and has come so far. Expects the holder and the counter.
     Keep {
         /// Which lease.
@@ -179,6 +186,7 @@ impl Change {
             Self::Create(lease) => &lease.shard,
             Self::Take { shard, .. }
             | Self::Ask { shard, .. }
+            | Self::Withdraw { shard, .. }
             | Self::Keep { shard, .. }
             | Self::Leave { shard, .. }
             | Self::End { shard, .. }
@@ -208,7 +216,7 @@ pub fn changed(found: Option<&Lease>, change: &Change) -> Result<Option<Lease>, 
     }
     let mut lease = found.clone();
     // Asking must not disturb the holder, who expects its own counter.
-    lease.counter += u64::from(!matches!(change, Change::Ask { .. }));
+    lease.counter += u64::from(!matches!(change, Change::Ask { .. } | Change::Withdraw { .. }));
     match change {
         Change::Delete { .. } => return Ok(None),
         Change::Create(_) => {}
@@ -221,6 +229,7 @@ pub fn changed(found: Option<&Lease>, change: &Change) -> Result<Option<Lease>, 
             lease.owner.clone_from(to);
             lease.checkpoint_owner = Some(holder.clone());
         }
+        Change::Withdraw { .. } => lease.owner = None,
         Change::Keep { checkpoint, .. } => lease.moved_to(checkpoint.as_ref()),
         Change::Leave { is_asked_for, checkpoint, .. } => {
             lease.moved_to(checkpoint.as_ref());
@@ -251,6 +260,7 @@ fn expected(found: &Lease, change: &Change) -> bool {
         Change::Create(_) => false,
         Change::Take { seen, counter, .. } => found.holder() == seen.as_ref() && found.counter == *counter,
         Change::Ask { holder, .. } => found.owner.as_ref() == Some(holder) && !found.is_asked_for(),
+        Change::Withdraw { by, .. } => found.owner.as_ref() == Some(by) && found.is_asked_for(),
         Change::Keep { holder, counter, .. } | Change::End { holder, counter, .. } => {
             is_held(holder, *counter)
         }

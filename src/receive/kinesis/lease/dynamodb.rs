@@ -165,6 +165,12 @@ impl Update {
                     None => update.remove(OWNER),
                 }
             }
+            Change::Withdraw { by, .. } => {
+                let (owner, asked) = (update.name(OWNER), update.name(CHECKPOINT_OWNER));
+                let by = update.value(text(&**by));
+                update.expect(&format!("{owner} = {by} AND attribute_exists({asked})"));
+                update.remove(OWNER);
+            }
             Change::Keep { holder, counter, checkpoint, .. } => {
                 update.counts_from(*counter);
                 update.held_by(Some(holder));
