@@ -153,9 +153,7 @@ impl Update {
                 update.held_by(seen.as_deref());
                 update.set(OWNER, text(&**by));
                 update.remove(CHECKPOINT_OWNER);
-                let (switches, one, zero) =
-                    (update.name(SWITCHES), update.value(number(1)), update.value(number(0)));
-                update.set.push(format!("{switches} = if_not_exists({switches}, {zero}) + {one}"));
+                update.counts_a_switch();
             }
             Change::Ask { holder, to, .. } => {
                 update.owned_by(holder);
@@ -243,6 +241,11 @@ impl Update {
         let (name, value) = (self.name(COUNTER), self.value(number(counter)));
         self.expect(&format!("{name} = {value}"));
         self.set(COUNTER, number(counter + 1));
+    }
+
+    fn counts_a_switch(&mut self) {
+        let (switches, one, zero) = (self.name(SWITCHES), self.value(number(1)), self.value(number(0)));
+        self.set.push(format!("{switches} = if_not_exists({switches}, {zero}) + {one}"));
     }
 
     /// `holder` is the one who holds the lease, asked to leave or not.
