@@ -216,7 +216,7 @@ pub(crate) fn is_closed(shard: &Shard) -> bool {
 }
 
 /// The lowest and the highest hash key of a shard.
-fn range(shard: &Shard) -> (u128, u128) {
+pub(crate) fn range(shard: &Shard) -> (u128, u128) {
     let range = shard.hash_key_range.as_ref().expect("a range");
     let key = |key: &str| key.parse().expect("a hash key");
     (key(&range.starting_hash_key), key(&range.ending_hash_key))
