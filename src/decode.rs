@@ -17,7 +17,6 @@ use crate::{
     limits::SQS_BYTES_MAX,
 };
 
-mod aggregate;
 mod canonical;
 mod envelope;
 mod found;
@@ -39,7 +38,7 @@ pub const MESSAGE_EVENTS_MAX: usize = 10_000;
 
 /// A body with more events than this must be long enough to hold real ones. What many tiny ones would cost in
 /// letters and memory is out of all proportion to the message.
-const TINY_EVENTS_MAX: usize = 100;
+pub(crate) const TINY_EVENTS_MAX: usize = 100;
 /// Less than any event: an id, a time and a name in the shortest format that somebody may have mapped.
 pub(crate) const EVENT_BYTES_MIN: usize = 30;
 

@@ -45,6 +45,7 @@ pub mod explain;
 
 pub mod reconcile;
 
+pub mod aggregate;
 pub mod aws;
 pub mod breaker;
 pub mod clock;

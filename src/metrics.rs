@@ -119,6 +119,33 @@ impl CounterBy {
     }
 }
 
+/// A gauge with one label more, whose values are known when it is set.
+#[derive(Clone)]
+pub struct GaugeBy {
+    recorder: Arc<PrometheusRecorder>,
+    name: &'static str,
+}
+
+impl GaugeBy {
+    /// The gauge under this label.
+    pub fn by(&self, key: &'static str, value: &str) -> Gauge {
+        let labels = vec![Label::new(key, value.to_owned())];
+        self.recorder.register_gauge(&Key::from_parts(self.name, labels), &METADATA)
+    }
+}
+
+impl Registered for GaugeBy {
+    fn register(
+        recorder: &Arc<PrometheusRecorder>,
+        name: &'static str,
+        help: &'static str,
+        _labels: &[Label],
+    ) -> Self {
+        recorder.describe_gauge(KeyName::from_const_str(name), None, help.into());
+        Self { recorder: recorder.clone(), name }
+    }
+}
+
 impl Registered for CounterBy {
     fn register(
         recorder: &Arc<PrometheusRecorder>,
@@ -182,6 +209,20 @@ registry! {
         source_errors: CounterBy = "tributary_source_errors_total",
         /// Extensions of messages under way, by result: ok or failed.
         heartbeats: CounterBy = "tributary_heartbeats_total",
+        /// Shards of the stream that this worker holds.
+        leases_held: Gauge = "tributary_leases_held",
+        /// Leases taken, by how: free, expired (their holder was dead) or handed over.
+        leases_taken: CounterBy = "tributary_leases_taken_total",
+        /// Leases that another worker took, or that could not be renewed in time.
+        leases_lost: Counter = "tributary_leases_lost_total",
+        /// Leases handed over in good order, by direction: in or out.
+        handoffs: CounterBy = "tributary_handoffs_total",
+        /// Seconds that the oldest record not yet read of a shard has waited in it, as Kinesis says.
+        shard_lag_seconds: GaugeBy = "tributary_shard_lag_seconds",
+        /// Records read of a shard that are not behind its checkpoint: a takeover now would read them again.
+        shard_open_records: GaugeBy = "tributary_shard_open_records",
+        /// Seconds since all that was read of a shard was last behind its checkpoint.
+        shard_checkpoint_age_seconds: GaugeBy = "tributary_shard_checkpoint_age_seconds",
         /// 1 while intake is stopped because too many deliveries were dead-lettered.
         breaker_open: Gauge = "tributary_breaker_open",
         /// 1 while nothing keeps this worker from doing its work, as /readyz says.
@@ -265,6 +306,18 @@ impl Metrics {
         let build = [Label::new("version", env!("CARGO_PKG_VERSION"))];
         Gauge::register(&recorder, "tributary_build_info", "The version that runs.", &build).set(1.0);
         Ok(Arc::new(Self { process, recorder, handle, laws: Mutex::default() }))
+    }
+
+    /// One shard that this worker holds.
+    pub fn shard(&self, shard: &str, behind: Duration, open: usize, checkpoint_age: Duration) {
+        self.process.shard_lag_seconds.by("shard", shard).set(behind.as_secs_f64());
+        self.process.shard_open_records.by("shard", shard).set(open as f64);
+        self.process.shard_checkpoint_age_seconds.by("shard", shard).set(checkpoint_age.as_secs_f64());
+    }
+
+    /// A shard that this worker does not hold any more: others tell of it.
+    pub fn shard_left(&self, shard: &str) {
+        self.shard(shard, Duration::ZERO, 0, Duration::ZERO);
     }
 
     /// The metrics of one destination.

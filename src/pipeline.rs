@@ -166,6 +166,7 @@ impl Pipeline {
             () = self.gate.run() => {}
             () = observe(&self.metrics, [&room, &object_room], &self.gate, &*self.ledger) => {}
         }
+        self.source.close().await;
     }
 
     /// Stages 8 and 9, once for each destination.

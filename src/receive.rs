@@ -4,6 +4,7 @@
 //! after what they adapt.
 
 pub mod intake;
+pub mod kinesis;
 pub mod objects;
 pub mod sqs;
 
@@ -141,8 +142,16 @@ pub trait Source: Send + Sync + 'static {
     /// Keeps what was received and not settled from being delivered to others. Runs until it is dropped.
     async fn keep_alive(&self);
 
+    /// Everything that was received is settled, and nothing more will be received: leave what others can have.
+    async fn close(&self) {}
+
     /// Most messages of one poll.
     fn batch_max(&self) -> usize;
+
+    /// Whether one more poll at once would find messages, although no poll came back full.
+    fn has_more(&self) -> bool {
+        false
+    }
 }
 
 /// Where a delivery came from: enough to find the message again and to write its dead letter.

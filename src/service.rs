@@ -10,14 +10,13 @@ use crate::{
     config::{Config, DestinationConfig, ObjectsConfig, SourceConfig, SourceKind},
     dead_letter::sqs::SqsDeadLetters,
     dedupe::Ledger,
-    failure::CallError,
     gate::{Cause, Gate},
     health::Health,
     metrics::Metrics,
     pipeline::{LaneParts, ObjectsParts, Pipeline, Shutdown},
     publish::{LaneSettings, cloudtrail_lake::CloudTrailLake},
     publish_log::PublishLog,
-    receive::{Handle, Message, Source, objects::s3::S3Objects, sqs::SqsSource},
+    receive::{Source, kinesis::KinesisSource, objects::s3::S3Objects, sqs::SqsSource},
     tasks::joined,
 };
 
@@ -58,7 +57,7 @@ impl fmt::Display for Drained {
 }
 
 impl Service {
-    /// Wires a worker.
+    /// Wires a worker. No other process, and no later one, may be called `worker`.
     ///
     /// # Errors
     /// The metrics cannot be set up.
@@ -66,11 +65,12 @@ impl Service {
         config: &Config,
         aws: &Aws,
         ledger: Arc<dyn Ledger>,
+        worker: &str,
     ) -> Result<Self, metrics_exporter_prometheus::BuildError> {
         let metrics = Metrics::new()?;
         let gate = Arc::new(Gate::new(config.destinations.len()));
         let pipeline = Pipeline {
-            source: source(&config.source, aws, metrics.clone()),
+            source: source(&config.source, aws, worker, metrics.clone()),
             ledger,
             letters: Arc::new(SqsDeadLetters::new(aws, &config.dead_letter)),
             lanes: config.destinations.iter().map(|destination| lane(config, destination, aws)).collect(),
@@ -138,36 +138,10 @@ impl Service {
     }
 }
 
-fn source(config: &SourceConfig, aws: &Aws, metrics: Arc<Metrics>) -> Arc<dyn Source> {
+fn source(config: &SourceConfig, aws: &Aws, worker: &str, metrics: Arc<Metrics>) -> Arc<dyn Source> {
     match &config.kind {
         SourceKind::Queue(queue) => Arc::new(SqsSource::new(aws, queue, metrics)),
-        SourceKind::Stream(_) => Arc::new(NoStreams),
-    }
-}
-
-/// SEAM: stands where `receive::kinesis::KinesisSource` belongs, and only says so.
-struct NoStreams;
-
-#[async_trait::async_trait]
-impl Source for NoStreams {
-    async fn receive(&self) -> Result<Vec<Message>, CallError> {
-        Err(CallError::misconfigured("no_streams", "this version receives from queues only"))
-    }
-
-    async fn ack(&self, handles: &[Handle]) -> Vec<Result<(), CallError>> {
-        handles.iter().map(|_| Ok(())).collect()
-    }
-
-    async fn give_back(&self, handles: &[(Handle, Duration)]) -> Vec<Result<(), CallError>> {
-        handles.iter().map(|_| Ok(())).collect()
-    }
-
-    async fn keep_alive(&self) {
-        std::future::pending::<()>().await;
-    }
-
-    fn batch_max(&self) -> usize {
-        1
+        SourceKind::Stream(stream) => Arc::new(KinesisSource::new(aws, stream, worker, metrics)),
     }
 }
 

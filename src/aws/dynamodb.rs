@@ -1,4 +1,4 @@
-//! What the ledger knows of DynamoDB's errors, of whole calls and of single statements.
+//! What the ledger and the leases know of DynamoDB's errors, of whole calls and of single statements.
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>,
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html>
@@ -39,8 +39,8 @@ const OURS: &[&str] = &[
     "ReplicaNotFoundException",
 ];
 
-/// What an error means, and what cures it.
-pub(crate) fn class_of(failed: Failure, table: &str, actions: &str) -> CallError {
+/// What an error means, and what cures it. `key` is the name of the table's partition key, which is a text.
+pub(crate) fn class_of(failed: Failure, table: &str, key: &str, actions: &str) -> CallError {
     let cure = match failed.code.as_str() {
         code if code.to_ascii_lowercase().starts_with("kms") => {
             "the table's KMS key is gone or disabled, or the role may not use it: kms:Decrypt".to_owned()
@@ -49,7 +49,7 @@ pub(crate) fn class_of(failed: Failure, table: &str, actions: &str) -> CallError
             format!("check that the table {table} exists in this account and Region")
         }
         code if code.starts_with("Validation") => {
-            format!("check that the table {table} has the partition key `key` of type S, and no sort key")
+            format!("check that the table {table} has the partition key `{key}` of type S, and no sort key")
         }
         code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
         _ => format!("check that the role may call {actions} on {table}"),
@@ -95,7 +95,7 @@ mod tests {
         ] {
             let failed =
                 Failure { reached: Reached::Answer(400), code: code.to_owned(), message: "said".to_owned() };
-            let error = class_of(failed, "ledger", "dynamodb:PartiQLInsert");
+            let error = class_of(failed, "ledger", "key", "dynamodb:PartiQLInsert");
             assert_eq!(error.is_transient(), cure.is_none(), "{code}");
             let text = error.to_string();
             assert!(text.contains(cure.unwrap_or("said")), "{code}: {text}");

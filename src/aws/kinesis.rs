@@ -1,6 +1,6 @@
-//! What the source and `enqueue` both know of Kinesis: what its errors mean.
+//! What the source and `enqueue` know of Kinesis' errors.
 //!
-//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html>, and the list of errors of each call.
+//! <https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html>, and the errors of each action there.
 
 use super::Failure;
 use crate::failure::CallError;
@@ -8,8 +8,8 @@ use crate::failure::CallError;
 /// Codes that only an operator can cure, whatever was asked.
 pub(crate) const OURS: &[&str] = &[
     "ResourceNotFoundException",
-    "AccessDenied",
     "AccessDeniedException",
+    "AccessDenied",
     "NotAuthorized",
     "KMSAccessDeniedException",
     "KMSDisabledException",
@@ -30,51 +30,53 @@ pub(crate) const OURS: &[&str] = &[
     "UnknownOperationException",
 ];
 
-/// Codes that say no to what a request holds: of a record that is sent the record's fault.
+/// Codes that say no to what a request holds: to a record that is sent, or to a place that is read from.
 pub(crate) const INVALID: &[&str] = &["InvalidArgumentException", "ValidationException"];
 
-/// What an error means, and what cures it.
+/// What a Kinesis error means to a reader, and what cures it.
 pub(crate) fn class_of(failed: Failure, stream: &str, actions: &str) -> CallError {
     let cure = match failed.code.as_str() {
         "ResourceNotFoundException" => {
             format!("check that the stream {stream} exists in this account and Region")
         }
+        code if INVALID.contains(&code) => format!(
+            "if the stream {stream} was deleted and made again, its leases are of the old one: remove them, or set their \
+             checkpoints with `tributary checkpoint set`"
+        ),
         code if code.starts_with("KMS") => {
-            "the stream's KMS key is gone or disabled, or the role may not use it: kms:Decrypt to receive, and \
-             kms:GenerateDataKey to send"
+            "the stream's KMS key is gone or disabled, or the role may not use it: kms:Decrypt to read, and \
+             kms:GenerateDataKey to write"
                 .to_owned()
         }
         code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
         _ => format!("check that the role may call {actions} on {stream}"),
     };
-    failed.classed(OURS, &cure)
+    failed.classed(&[OURS, INVALID].concat(), &cure)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Reached, *};
+    use super::*;
+    use crate::aws::Reached;
 
     #[test]
     fn each_error_has_its_class_and_ours_name_the_cure() {
         for (code, cure) in [
-            ("ResourceNotFoundException", Some("check that the stream audit exists")),
-            ("AccessDeniedException", Some("may call kinesis:PutRecords on audit")),
+            ("ResourceNotFoundException", Some("the stream audit exists")),
+            ("AccessDeniedException", Some("may call kinesis:GetRecords on audit")),
             ("KMSDisabledException", Some("KMS key")),
-            ("KMSOptInRequired", Some("KMS key")),
             ("ExpiredTokenException", Some("renew them")),
-            ("UnrecognizedClientException", Some("may call")),
-            ("KMSThrottlingException", None),
+            ("InvalidArgumentException", Some("tributary checkpoint set")),
             ("ProvisionedThroughputExceededException", None),
             ("LimitExceededException", None),
-            ("ResourceInUseException", None),
-            ("ExpiredIteratorException", None),
+            ("KMSThrottlingException", None),
             ("InternalFailure", None),
-            ("timeout", None),
+            ("ServiceUnavailable", None),
             ("ACodeOfTomorrow", None),
         ] {
             let failed =
                 Failure { reached: Reached::Answer(400), code: code.to_owned(), message: "said".to_owned() };
-            let error = class_of(failed, "audit", "kinesis:PutRecords");
+            let error = class_of(failed, "audit", "kinesis:GetRecords");
             assert_eq!(error.is_transient(), cure.is_none(), "{code}");
             let text = error.to_string();
             assert!(text.contains(cure.unwrap_or("said")), "{code}: {text}");

@@ -103,7 +103,7 @@ impl Crew {
                 Some(ledger) => ledger.clone(),
                 None => connect::for_worker(config, &outside, &format!("demo-{number}"))?,
             };
-            let service = Service::new(config, aws, ledger).map_err(CommandError::failed)?;
+            let service = Service::new(config, aws, ledger, "demo").map_err(CommandError::failed)?;
             crew.metrics.push(service.metrics.clone());
             let stop = crew.stop.clone();
             crew.workers.spawn(service.run(async move { stop.cancelled().await }, std::future::pending()));

@@ -27,7 +27,7 @@ pub async fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let aws = Aws::from_environment().await;
     let worker = connect::worker_name(config.service.worker.as_deref());
     let ledger = connect::for_worker(&config, &aws, &worker)?;
-    let service = Service::new(&config, &aws, ledger).map_err(CommandError::failed)?;
+    let service = Service::new(&config, &aws, ledger, &worker).map_err(CommandError::failed)?;
     let service = service.with_publish_log(&config, &aws, &worker);
     let listener = health::listen(config.service.listen).await.map_err(|source| {
         let addr = config.service.listen;

@@ -13,8 +13,11 @@ use base64::{
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 
-use super::{GZIP_MAGIC, MESSAGE_UNPACKED_BYTES_MAX, UNPACKED_BYTES_FREE, UNPACKED_RATIO_MAX, aggregate};
-use crate::failure::{Reason, Rejection};
+use super::{GZIP_MAGIC, MESSAGE_UNPACKED_BYTES_MAX, UNPACKED_BYTES_FREE, UNPACKED_RATIO_MAX};
+use crate::{
+    aggregate,
+    failure::{Reason, Rejection},
+};
 
 /// Some services leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

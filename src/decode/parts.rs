@@ -7,12 +7,13 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::{
-    BYTE_ORDER_MARK, Decoded, ENVELOPES_MAX, Found, MESSAGE_EVENTS_MAX, Notice, aggregate, canonical,
+    BYTE_ORDER_MARK, Decoded, ENVELOPES_MAX, Found, MESSAGE_EVENTS_MAX, Notice, canonical,
     envelope::{self, Contents, Opened},
     logs,
     packing::{self, Packing, Unpacking},
 };
 use crate::{
+    aggregate,
     failure::{Reason, Rejection},
     json,
 };
@@ -51,9 +52,11 @@ impl<'a> Parts<'a> {
                 Ok(plain) => self.body(&plain, depth + 1),
                 Err(rejection) => self.reject(bytes, rejection),
             },
-            Packing::Aggregate => match aggregate::records(bytes) {
-                Ok(records) => records.iter().for_each(|record| self.body(record, depth + 1)),
-                Err(rejection) => self.reject(bytes, rejection),
+            Packing::Aggregate => match aggregate::read(bytes, MESSAGE_EVENTS_MAX) {
+                Ok(aggregate) => {
+                    aggregate.records.iter().for_each(|record| self.body(&record.data, depth + 1));
+                }
+                Err(unreadable) => self.reject(bytes, unreadable.into()),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! The loops that poll: as many at once as the source is worth.
 //!
-//! In: room. Out: messages with their receipts, given to `process`. A poll that comes back full asks for one more
-//! poll at once beside it; a poll that comes back empty asks for one less.
+//! In: room. Out: messages with their receipts, given to `process`. A poll that comes back full, or from a source that has more,
+//! asks for one more poll at once beside it; a poll that comes back empty asks for one less.
 
 use std::{
     collections::BTreeMap,
@@ -171,7 +171,7 @@ impl Shared {
                 self.want(wanted, wanted - 1);
             }
             "empty"
-        } else if messages.len() >= self.intake.source.batch_max() {
+        } else if messages.len() >= self.intake.source.batch_max() || self.intake.source.has_more() {
             if wanted < self.intake.receivers_max {
                 self.want(wanted, wanted + 1);
             }

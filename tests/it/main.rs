@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod aggregates;
 mod backfill;
 mod bad_inputs;
 mod checks;
@@ -23,5 +24,6 @@ mod reconcile;
 mod routes;
 mod samples;
 mod seams;
+mod streams;
 mod support;
 mod wire_form;

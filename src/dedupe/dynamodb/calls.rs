@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{item::Attributes, statements::Statement};
+use super::{facts::KEY, item::Attributes, statements::Statement};
 use crate::{
     aws::{dynamodb, failure},
     failure::CallError,
@@ -134,7 +134,8 @@ impl Calls {
         let requests =
             requests.map_err(|error| CallError::misconfigured("invalid_request", error.to_string()))?;
         let sent = self.client.batch_execute_statement().set_statements(Some(requests)).send().await;
-        let answered = sent.map_err(|error| dynamodb::class_of(failure(&error), &self.table, ACTIONS))?;
+        let answered =
+            sent.map_err(|error| dynamodb::class_of(failure(&error), &self.table, KEY, ACTIONS))?;
         let answered = answered.responses.unwrap_or_default();
         if answered.len() != statements.len() {
             return Err(CallError::transient("no_reply", "not every statement was answered"));
@@ -149,7 +150,7 @@ impl Calls {
         match error.code {
             Some(Code::DuplicateItem) => Ok(Said::Exists),
             Some(Code::ConditionalCheckFailed) => Ok(Said::Refused),
-            _ => Err(dynamodb::class_of(dynamodb::of_statement(error), &self.table, ACTIONS)),
+            _ => Err(dynamodb::class_of(dynamodb::of_statement(error), &self.table, KEY, ACTIONS)),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 /// The attribute that holds when an item may be removed.
 const EXPIRES: &str = "expires";
 /// The whole primary key.
-const KEY: &str = "key";
+pub(super) const KEY: &str = "key";
 
 /// Two requests, none of which reads an item.
 ///
@@ -25,11 +25,11 @@ const KEY: &str = "key";
 pub(super) async fn facts(client: &Client, table: &str) -> Result<Vec<Fact>, CallError> {
     let described = client.describe_table().table_name(table).send().await;
     let described = described
-        .map_err(|error| dynamodb::class_of(failure(&error), table, "dynamodb:DescribeTable"))?
+        .map_err(|error| dynamodb::class_of(failure(&error), table, KEY, "dynamodb:DescribeTable"))?
         .table;
     let lives = client.describe_time_to_live().table_name(table).send().await;
     let lives = lives
-        .map_err(|error| dynamodb::class_of(failure(&error), table, "dynamodb:DescribeTimeToLive"))?
+        .map_err(|error| dynamodb::class_of(failure(&error), table, KEY, "dynamodb:DescribeTimeToLive"))?
         .time_to_live_description;
     let mut facts = vec![fact("table", table.to_owned(), None)];
     facts.extend(described.iter().flat_map(of_table));

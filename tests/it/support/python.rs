@@ -79,7 +79,12 @@ pub(crate) fn program(name: &str) -> PathBuf {
 ///
 /// `input` is handed over as JSON on standard input.
 pub(crate) async fn run(program: &str, input: &serde_json::Value) -> String {
-    let mut command = Command::new(environment().await.join("bin/python"));
+    run_in(&environment().await, program, input).await
+}
+
+/// The same in an environment of [`environment_with`].
+pub(crate) async fn run_in(environment: &Path, program: &str, input: &serde_json::Value) -> String {
+    let mut command = Command::new(environment.join("bin/python"));
     command.arg(self::program(program));
     let output = finish(command, input.to_string()).await;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -95,7 +100,8 @@ pub(crate) async fn aws(arguments: &[&str]) -> Output {
     finish(command, String::new()).await
 }
 
-async fn finish(mut command: Command, input: String) -> Output {
+/// Hands a program its input and waits for its end.
+pub(crate) async fn finish(mut command: Command, input: String) -> Output {
     // Nothing of the machine's own AWS settings may take part.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         command.env_remove(name);

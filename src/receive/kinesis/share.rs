@@ -1,0 +1,84 @@
+//! Which leases this worker should have. In: the table as it was last looked at. Out: the leases to take and to ask
+//! for. Pure.
+//!
+//! No worker leads. Each counts the leases and the workers that it sees, and works towards its own share: it takes what
+//! is free, and asks a worker that has more than its share for one of its leases. Nobody asks where that would only move
+//! the imbalance.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use super::{
+    lease::{Change, Lease, Leases, WorkerId},
+    shards::may_be_read,
+    watch::Watch,
+};
+
+/// Of what a worker has too much, so much is asked for at once: several that ask at the same time do not strip it.
+const PART_OF_SURPLUS: usize = 4;
+
+/// The changes that bring `me` nearer to its share: at most one kind of them.
+pub fn wanted(me: &WorkerId, leases: &Leases, watch: &Watch) -> Vec<Change> {
+    let readable: Vec<&Lease> =
+        leases.values().filter(|lease| !lease.is_ended() && may_be_read(lease, leases)).collect();
+    let mut counts: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
+    for lease in readable.iter().filter(|lease| !watch.is_free(lease)) {
+        if let Some(owner) = &lease.owner {
+            *counts.entry(owner).or_default() += 1;
+        }
+    }
+    let share = readable.len().div_ceil(counts.len());
+    let mine = counts.get(me).copied().unwrap_or(0);
+    let free: Vec<&Lease> = readable.iter().copied().filter(|lease| watch.is_free(lease)).collect();
+    if !free.is_empty() {
+        return in_my_order(me, free)
+            .take(share.saturating_sub(mine))
+            .map(|lease| taken(me, lease))
+            .collect();
+    }
+    let is_waiting = readable.iter().any(|lease| lease.owner.as_ref() == Some(me) && lease.is_asked_for());
+    let richest = counts.iter().max_by_key(|(_, count)| **count);
+    match richest {
+        // With a difference of one, asking would only change who has one more.
+        Some((owner, count)) if !is_waiting && *count >= mine + 2 => {
+            let theirs = readable.iter().copied();
+            let theirs = theirs.filter(|lease| lease.owner.as_ref() == Some(*owner) && !lease.is_asked_for());
+            let part = ((count - mine) / PART_OF_SURPLUS).max(1);
+            in_my_order(me, theirs.collect()).take(part).filter_map(|lease| asked(me, lease)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The workers that hold a lease which is not free: those that are alive, as far as this worker knows.
+pub fn alive<'a>(leases: &'a Leases, watch: &Watch) -> BTreeSet<&'a WorkerId> {
+    leases.values().filter(|lease| !watch.is_free(lease)).filter_map(Lease::holder).collect()
+}
+
+/// Another order for each worker, so that not all of them want the same lease first.
+fn in_my_order<'a>(me: &WorkerId, mut leases: Vec<&'a Lease>) -> impl Iterator<Item = &'a Lease> {
+    leases.sort_by_cached_key(|lease| {
+        let mut hasher = DefaultHasher::new();
+        (me, &lease.shard).hash(&mut hasher);
+        hasher.finish()
+    });
+    leases.into_iter()
+}
+
+fn taken(me: &WorkerId, lease: &Lease) -> Change {
+    Change::Take {
+        shard: lease.shard.clone(),
+        seen: lease.holder().cloned(),
+        counter: lease.counter,
+        by: me.clone(),
+    }
+}
+
+fn asked(me: &WorkerId, lease: &Lease) -> Option<Change> {
+    Some(Change::Ask { shard: lease.shard.clone(), holder: lease.owner.clone()?, to: Some(me.clone()) })
+}
+
+#[cfg(test)]
+mod tests;
