@@ -27,8 +27,8 @@ const RANDOM_KEY_BYTES: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Stream {
     client: Client,
-    name: String,
-    arn: Option<String>,
+    /// Its name, or its ARN where that was given.
+    address: String,
     /// Of every record; without it each has a random one.
     partition_key: Option<String>,
 }
@@ -39,15 +39,15 @@ pub(crate) struct Stream {
 /// It is neither.
 pub(super) async fn target(named: &str, partition_key: Option<String>) -> Result<Stream, CommandError> {
     if StreamArn::is_stream_name(named) {
-        let client = Aws::from_environment().await.kinesis(None);
-        return Ok(Stream { client, name: named.to_owned(), arn: None, partition_key });
+        let client = Aws::from_environment().await.kinesis_to_send(None);
+        return Ok(Stream { client, address: named.to_owned(), partition_key });
     }
     let parsed = keys::STREAM_ARN.kind.parse(named);
-    let StreamArn { arn, region, name, .. } = parsed.map_err(|wrong| {
+    let StreamArn { arn, region, .. } = parsed.map_err(|wrong| {
         CommandError::Usage(format!("--stream {}; write the stream's name, or {}", wrong.what, wrong.cure))
     })?;
-    let client = Aws::from_environment().await.kinesis(Some(&region));
-    Ok(Stream { client, name, arn: Some(arn), partition_key })
+    let client = Aws::from_environment().await.kinesis_to_send(Some(&region));
+    Ok(Stream { client, address: arn, partition_key })
 }
 
 pub(super) fn is_ours(code: &str) -> bool {
@@ -64,13 +64,12 @@ impl Stream {
         self.partition_key.as_ref().map_or(RANDOM_KEY_BYTES, String::len)
     }
 
-    /// Its ARN where that is known, or else its name.
     pub(super) fn address(&self) -> &str {
-        self.arn.as_deref().unwrap_or(&self.name)
+        &self.address
     }
 
     pub(super) fn trouble(&self, failure: Failure) -> CallError {
-        class_of(failure, self.address(), "kinesis:PutRecords")
+        class_of(failure, &self.address, "kinesis:PutRecords")
     }
 
     /// A record that is tried again may go to another shard: the first one may be the one that is full.
@@ -89,8 +88,14 @@ impl Stream {
             code: "invalid_request".into(),
             message: error.to_string(),
         })?;
-        let request = self.client.put_records().stream_name(&self.name).set_stream_arn(self.arn.clone());
-        let output = request.set_records(Some(records)).send().await.map_err(|error| aws::failure(&error))?;
+        let request = self.client.put_records().set_records(Some(records));
+        // No stream's name has a colon.
+        let request = if self.address.contains(':') {
+            request.stream_arn(&self.address)
+        } else {
+            request.stream_name(&self.address)
+        };
+        let output = request.send().await.map_err(|error| aws::failure(&error))?;
         let mut answers = output.records.into_iter().map(taken);
         Ok(entries.iter().map(|_| answers.next().unwrap_or_else(|| Err(NotTaken::unmentioned()))).collect())
     }
