@@ -172,25 +172,33 @@ pub(crate) fn client_at(url: &str) -> Client {
 
 /// A table as the ledger wants it, unless there is one.
 pub(crate) async fn create_table(client: &Client, name: &str) {
-    let key = AttributeDefinition::builder().attribute_name("key").attribute_type(ScalarAttributeType::S);
-    let schema = KeySchemaElement::builder().attribute_name("key").key_type(KeyType::Hash);
-    let made = client
-        .create_table()
-        .table_name(name)
-        .attribute_definitions(key.build().expect("whole"))
-        .key_schema(schema.build().expect("whole"))
-        .billing_mode(BillingMode::PayPerRequest)
-        .send()
-        .await;
-    match made {
-        Ok(_) => {}
-        Err(error) if error.code() == Some("ResourceInUseException") => return,
-        Err(error) => panic!("no table: {error:?}"),
+    if !create_keyed(client, name, "key").await {
+        return;
     }
     let expires = TimeToLiveSpecification::builder().attribute_name("expires").enabled(true);
     let expires = expires.build().expect("whole");
     let set = client.update_time_to_live().table_name(name).time_to_live_specification(expires).send().await;
     set.unwrap_or_else(|error| panic!("no time to live: {error:?}"));
+}
+
+/// A table with this partition key, unless there is one of that name; whether it was made.
+pub(crate) async fn create_keyed(client: &Client, name: &str, key: &str) -> bool {
+    let definition =
+        AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
+    let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash);
+    let made = client
+        .create_table()
+        .table_name(name)
+        .attribute_definitions(definition.build().expect("whole"))
+        .key_schema(schema.build().expect("whole"))
+        .billing_mode(BillingMode::PayPerRequest)
+        .send()
+        .await;
+    match made {
+        Ok(_) => true,
+        Err(error) if error.code() == Some("ResourceInUseException") => false,
+        Err(error) => panic!("no table: {error:?}"),
+    }
 }
 
 /// The program, built if need be. Blocks.
