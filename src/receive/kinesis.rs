@@ -11,6 +11,7 @@
 mod api;
 mod keeper;
 pub mod lease;
+pub mod operator;
 mod poll;
 pub mod position;
 pub mod progress;
