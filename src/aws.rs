@@ -90,6 +90,20 @@ where
     }
 }
 
+/// What came of a stream of answers that broke off in the middle. What had come counts.
+pub fn broken_off<E, R>(error: &SdkError<E, R>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+    R: std::fmt::Debug,
+{
+    let service = error.as_service_error();
+    let code = service.and_then(ProvideErrorMetadata::code).unwrap_or("no_reply").to_owned();
+    let message =
+        service.and_then(ProvideErrorMetadata::message).unwrap_or("the stream broke off").to_owned();
+    let reached = if service.is_some() { Reached::Answer(200) } else { Reached::Unknown };
+    Failure { reached, code, message }
+}
+
 impl Failure {
     /// The class, where the codes in `ours` mean that we are misconfigured. `cure` says what to do about those.
     pub fn classed(self, ours: &[&str], cure: &str) -> CallError {

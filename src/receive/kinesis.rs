@@ -9,8 +9,10 @@
 //! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases.rs`).
 
 mod api;
+mod fan_out;
 mod keeper;
 pub mod lease;
+mod messages;
 pub mod operator;
 mod poll;
 pub mod position;
@@ -37,8 +39,9 @@ use crate::{
     failure::CallError,
     metrics::Metrics,
 };
-use api::Stream;
-use lease::{LeaseTable, WorkerId, dynamodb::DynamoDbLeases};
+use api::{Batch, Stream};
+use lease::{LeaseTable, ShardId, WorkerId, dynamodb::DynamoDbLeases};
+use messages::Place;
 use position::millis_of;
 use shards::Beginning;
 use state::State;
@@ -68,6 +71,8 @@ struct Settings {
     start: Start,
     times: Times,
     calls_per_second: u32,
+    /// Of enhanced fan-out.
+    consumer_arn: Option<String>,
 }
 
 impl Settings {
@@ -99,8 +104,9 @@ impl KinesisSource {
             start: config.start,
             times,
             calls_per_second: config.calls_per_second,
+            consumer_arn: config.consumer_arn.clone(),
         };
-        let state = State::new(settings.me.clone(), times);
+        let state = State::new(settings.me.clone(), times, settings.consumer_arn.is_some());
         let shared = Shared {
             settings,
             stream: Stream::new(aws, &config.arn),
@@ -122,6 +128,32 @@ impl Shared {
 
     fn count_error(&self, call: &'static str, code: &str) {
         self.metrics.process.source_errors.by(&[("call", call), ("code", code)]).increment(1);
+    }
+
+    /// What a read brought is ours, unless the lease was lost meanwhile: then whoever has it reads it too.
+    fn took(&self, shard: &ShardId, number: u64, batch: Batch) {
+        let Batch { records, next, behind, children } = batch;
+        let hash_keys = self
+            .with(|state| state.of(shard, number).and_then(|held| held.tenancy.lease().hash_keys.clone()));
+        let place =
+            Place { source: &self.settings.source, shard, hash_keys: hash_keys.unwrap_or(0..=u128::MAX) };
+        let parts = records.into_iter().flat_map(|record| place.parts(record)).collect();
+        let now = Instant::now();
+        self.with(|state| {
+            state.took(shard, number, parts, now);
+            if let Some(held) = state.of(shard, number) {
+                held.failures = 0;
+                held.behind = behind.unwrap_or_default();
+                if next.is_none() {
+                    held.tenancy.drained();
+                    held.children = children;
+                }
+            }
+        });
+        if next.is_none() {
+            self.look_now.notify_one();
+        }
+        self.changed.notify_waiters();
     }
 
     fn ended(&self, handle: &Handle, after: Option<Duration>) {

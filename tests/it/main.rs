@@ -24,5 +24,6 @@ mod reconcile;
 mod routes;
 mod samples;
 mod seams;
+mod streams;
 mod support;
 mod wire_form;

@@ -3,6 +3,7 @@
 pub(crate) mod child;
 pub(crate) mod dynamodb;
 pub(crate) mod dynamodb_proxy;
+pub(crate) mod kinesis;
 pub(crate) mod local;
 pub(crate) mod node;
 pub(crate) mod one_message;
@@ -12,4 +13,5 @@ pub(crate) mod queues;
 pub(crate) mod s3;
 pub(crate) mod s3_proxy;
 pub(crate) mod scripted;
+pub(crate) mod tools;
 pub(crate) mod valkey;

@@ -17,7 +17,7 @@ use super::{
     lease::{Change, ChangeError, Lease, Leases, ShardId},
     shards::{Shard, forgotten, missing},
     share::{alive, wanted},
-    state::{State, Turn},
+    state::State,
     watch::Watch,
 };
 use crate::{failure::CallError, intervals::jittered, tasks::joined};
@@ -39,7 +39,7 @@ struct Looking {
 impl Shared {
     /// Runs until it is dropped.
     pub(super) async fn keep(self: Arc<Self>) {
-        tokio::join!(self.clone().writing(), self.looking());
+        tokio::join!(self.clone().writing(), self.clone().looking(), self.subscribing());
     }
 
     async fn writing(self: Arc<Self>) {
@@ -150,7 +150,7 @@ impl Shared {
             match self.look(&mut looking).await {
                 Ok(()) => {
                     looking.failures = 0;
-                    self.with(|state| state.trouble = None);
+                    self.with(|state| state.lease_trouble = None);
                 }
                 Err(error) => self.troubled(&mut looking, error),
             }
@@ -164,7 +164,7 @@ impl Shared {
         warn!(stage = "receive", code = error.code(), %error, "could not see to the leases, will try again");
         self.count_error("look", error.code());
         if !error.is_transient() || looking.failures >= FAILURES_UNTIL_TROUBLE {
-            self.with(|state| state.trouble = Some(error));
+            self.with(|state| state.lease_trouble = Some(error));
             self.changed.notify_waiters();
         }
     }
@@ -291,14 +291,18 @@ impl Shared {
     }
 
     /// Kinesis knows no such shard: it has expired, which lets its children go on, or our stream is another one.
-    pub(super) async fn missing_shard(&self, turn: &Turn, error: CallError) -> Result<(), CallError> {
+    pub(super) async fn missing_shard(
+        &self,
+        shard: &ShardId,
+        number: u64,
+        error: CallError,
+    ) -> Result<(), CallError> {
         let shards = self.stream.shards().await?;
-        if shards.iter().any(|shard| shard.id == turn.shard) {
+        if shards.iter().any(|listed| listed.id == *shard) {
             return Err(error);
         }
-        warn!(stage = "receive", shard = %turn.shard,
-            "the shard has expired: what it held and nobody had read is gone; raise the stream's retention");
-        self.with(|state| state.of(&turn.shard, turn.number).map(|held| held.tenancy.drained()));
+        warn!(stage = "receive", %shard, "the shard has expired: what it held and nobody had read is gone; raise the stream's retention");
+        self.with(|state| state.of(shard, number).map(|held| held.tenancy.drained()));
         self.look_now.notify_one();
         Ok(())
     }

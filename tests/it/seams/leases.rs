@@ -23,7 +23,7 @@ use tributary::receive::kinesis::{
 };
 
 use crate::support::{
-    dynamodb::{self, create_keyed},
+    dynamodb,
     queues::{Kind, QueueServer},
 };
 use cases::{changes, states};
@@ -52,7 +52,7 @@ impl Bench {
     async fn at(url: &str, name: &'static str, one_of: usize, server: Arc<dyn Send + Sync>) -> Self {
         let table = format!("leases-{}", NEXT_TABLE.fetch_add(1, Ordering::Relaxed));
         let client = dynamodb::client_at(url);
-        create_keyed(&client, &table, "leaseKey").await;
+        dynamodb::create_lease_table(&client, &table).await;
         let leases = DynamoDbLeases::new(&dynamodb::aws_at(url), &table);
         Self { leases, client, table, url: url.to_owned(), name, one_of, _server: server }
     }

@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::Duration,
 };
@@ -17,6 +18,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Server {
     child: Child,
     port: u16,
+}
+
+/// The server that tests which run at the same time share; it is killed with the last of them.
+pub(crate) type Shared = Mutex<Weak<Server>>;
+
+/// The shared server, started if nobody uses it yet. Blocks.
+pub(crate) fn shared(slot: &Shared, name: &str, command: impl FnOnce() -> Command) -> Arc<Server> {
+    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    slot.upgrade().unwrap_or_else(|| {
+        let started = Arc::new(Server::start(command(), name));
+        *slot = Arc::downgrade(&started);
+        started
+    })
 }
 
 impl Server {

@@ -2,10 +2,9 @@
 //!
 //! dynoxide is held against the real service by its authors and refuses what that refuses (a batch that names an item
 //! twice, for one); it keeps its tables in a file, so it can be killed and started again. ministack is the second
-//! judge. dynoxide is built under `target/` on first use; a lock file lets one process build it while others wait.
+//! judge.
 
 use std::{
-    fs,
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -19,15 +18,16 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_dynamodb::{
     Client,
     error::ProvideErrorMetadata,
+    operation::create_table::builders::CreateTableFluentBuilder,
     types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-        TimeToLiveSpecification,
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+        ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
     },
 };
 use tempfile::TempDir;
 use tributary::aws::Aws;
 
-use super::python::{locked_folder, succeeded};
+use super::tools;
 
 const DYNOXIDE: &str = "3.2.0";
 /// Looks whether the port answers: this often, this far apart. Half a minute in all, for a busy machine.
@@ -149,30 +149,29 @@ pub(crate) async fn shared() -> Arc<DynamoDb> {
     tokio::task::spawn_blocking(start).await.expect("dynoxide starts")
 }
 
-fn config_at(url: &str, retries: RetryConfig) -> SdkConfig {
+/// What every client of a local server is told, but for its endpoint.
+pub(super) fn config(retries: RetryConfig) -> aws_types::sdk_config::Builder {
     let credentials = Credentials::new("test", "test", None, None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(retries)
-        .endpoint_url(url)
-        .build()
 }
 
 /// Any endpoint, as the program reaches it.
 pub(crate) fn aws_at(url: &str) -> Aws {
-    config_at(url, RetryConfig::standard()).into()
+    config(RetryConfig::standard()).endpoint_url(url).build().into()
 }
 
 /// A client of any endpoint, which tries each call once.
 pub(crate) fn client_at(url: &str) -> Client {
-    Client::new(&config_at(url, RetryConfig::disabled()))
+    Client::new(&config(RetryConfig::disabled()).endpoint_url(url).build())
 }
 
 /// A table as the ledger wants it, unless there is one.
 pub(crate) async fn create_table(client: &Client, name: &str) {
-    if !create_keyed(client, name, "key").await {
+    if !made(client.create_table().table_name(name), &["key"]).await {
         return;
     }
     let expires = TimeToLiveSpecification::builder().attribute_name("expires").enabled(true);
@@ -181,20 +180,32 @@ pub(crate) async fn create_table(client: &Client, name: &str) {
     set.unwrap_or_else(|error| panic!("no time to live: {error:?}"));
 }
 
-/// A table with this partition key, unless there is one of that name; whether it was made.
-pub(crate) async fn create_keyed(client: &Client, name: &str, key: &str) -> bool {
-    let definition =
-        AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S);
-    let schema = KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash);
-    let made = client
-        .create_table()
-        .table_name(name)
-        .attribute_definitions(definition.build().expect("whole"))
-        .key_schema(schema.build().expect("whole"))
-        .billing_mode(BillingMode::PayPerRequest)
-        .send()
-        .await;
-    match made {
+/// A table of leases as version 3 of the Kinesis Client Library makes it, unless there is one. Its index by owner
+/// refuses an owner that is an empty text.
+pub(crate) async fn create_lease_table(client: &Client, name: &str) {
+    let by_owner = GlobalSecondaryIndex::builder().index_name("LeaseOwnerToLeaseKeyIndex");
+    let by_owner = by_owner.key_schema(key("leaseOwner", KeyType::Hash));
+    let by_owner = by_owner.key_schema(key("leaseKey", KeyType::Range));
+    let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+    let by_owner = by_owner.projection(keys_only).build().expect("whole");
+    let call = client.create_table().table_name(name).global_secondary_indexes(by_owner);
+    made(call, &["leaseKey", "leaseOwner"]).await;
+}
+
+fn key(name: &str, kind: KeyType) -> KeySchemaElement {
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("whole")
+}
+
+/// Makes a table whose key is the first of these texts; whether there was none.
+async fn made(call: CreateTableFluentBuilder, texts: &[&str]) -> bool {
+    let texts = texts.iter().map(|name| {
+        let text = AttributeDefinition::builder().attribute_name(*name);
+        text.attribute_type(ScalarAttributeType::S).build().expect("whole")
+    });
+    let texts: Vec<_> = texts.collect();
+    let call = call.key_schema(key(&texts[0].attribute_name, KeyType::Hash));
+    let call = call.set_attribute_definitions(Some(texts)).billing_mode(BillingMode::PayPerRequest);
+    match call.send().await {
         Ok(_) => true,
         Err(error) if error.code() == Some("ResourceInUseException") => false,
         Err(error) => panic!("no table: {error:?}"),
@@ -203,21 +214,8 @@ pub(crate) async fn create_keyed(client: &Client, name: &str, key: &str) -> bool
 
 /// The program, built if need be. Blocks.
 fn dynoxide() -> PathBuf {
-    let (root, _lock) = locked_folder("test-tools");
-    let program = root.join("bin/dynoxide");
-    let done = root.join("dynoxide.txt");
-    if fs::read_to_string(&done).is_ok_and(|present| present == DYNOXIDE) {
-        return program;
-    }
-    // A folder of its own, so that it does not wait for the cargo that runs the tests.
-    let build = root.join("dynoxide-build");
-    let mut cargo = Command::new(env!("CARGO"));
-    // One job: the other tests run meanwhile.
-    cargo.args(["install", "dynoxide-rs", "--version", DYNOXIDE, "--locked", "--force", "--jobs", "1"]);
-    cargo.args(["--no-default-features", "--features", "native-sqlite,http-server,cli", "--root"]);
-    let cargo = cargo.arg(&root).env("CARGO_TARGET_DIR", &build).output().expect("cargo runs");
-    succeeded(&cargo, "these tests need dynoxide-rs from crates.io and a C compiler; check the network");
-    fs::remove_dir_all(&build).expect("target/ can be written");
-    fs::write(&done, DYNOXIDE).expect("target/ can be written");
-    program
+    let from = ["dynoxide-rs", "--version", DYNOXIDE, "--no-default-features"];
+    let features = ["--features", "native-sqlite,http-server,cli"];
+    let cure = "these tests need dynoxide-rs from crates.io and a C compiler; check the network";
+    tools::program("dynoxide", DYNOXIDE, &[&from[..], &features].concat(), cure)
 }

@@ -9,7 +9,7 @@ use std::{
     fmt,
     process::Command,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, Weak,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -59,36 +59,25 @@ impl fmt::Display for QueueServer {
     }
 }
 
-/// Children are shared by the tests that run at the same time, and killed with the last of them.
-static FAUXQS_CHILD: Mutex<Weak<child::Server>> = Mutex::new(Weak::new());
-static MINISTACK_CHILD: Mutex<Weak<child::Server>> = Mutex::new(Weak::new());
-
-fn shared(slot: &Mutex<Weak<child::Server>>, name: &str, command: impl FnOnce() -> Command) -> Keeps {
-    let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(running) = slot.upgrade() {
-        return Keeps::Child(running);
-    }
-    let started = Arc::new(child::Server::start(command(), name));
-    *slot = Arc::downgrade(&started);
-    Keeps::Child(started)
-}
+static FAUXQS_CHILD: child::Shared = Mutex::new(Weak::new());
+static MINISTACK_CHILD: child::Shared = Mutex::new(Weak::new());
 
 fn start_fauxqs() -> Keeps {
-    shared(&FAUXQS_CHILD, FAUXQS, || {
+    Keeps::Child(child::shared(&FAUXQS_CHILD, FAUXQS, || {
         let modules = node::modules("fauxqs", &[FAUXQS]);
         let mut command = node::command("fauxqs.mjs");
         command.arg(modules);
         command
-    })
+    }))
 }
 
 fn start_ministack() -> Keeps {
-    shared(&MINISTACK_CHILD, MINISTACK, || {
+    Keeps::Child(child::shared(&MINISTACK_CHILD, MINISTACK, || {
         let folder = environment_with("ministack", &[MINISTACK]);
         let mut command = Command::new(folder.join("bin/python"));
         command.arg(python::program("ministack_server.py")).env("PYTHONDONTWRITEBYTECODE", "1");
         command
-    })
+    }))
 }
 
 impl QueueServer {

@@ -14,7 +14,7 @@ use tributary::{
 
 use super::{Bench, worker};
 use crate::support::{
-    dynamodb::{self, create_keyed},
+    dynamodb,
     dynamodb_proxy::{Fate, Proxy},
     scripted::Scripted,
 };
@@ -104,9 +104,9 @@ async fn a_server_that_says_nothing_has_failed_after_seconds() {
 async fn a_missing_table_and_a_wrong_key_are_told_with_their_cure() {
     for bench in [Bench::dynoxide().await, Bench::ministack().await] {
         let url = bench.url.clone();
-        create_keyed(&bench.client, "wrong-key", "id").await;
+        dynamodb::create_table(&bench.client, "key-of-a-ledger").await;
         for (table, cure) in
-            [("no-such-table", "the table no-such-table exists"), ("wrong-key", "`leaseKey`")]
+            [("no-such-table", "the table no-such-table exists"), ("key-of-a-ledger", "`leaseKey`")]
         {
             let leases = DynamoDbLeases::new(&dynamodb::aws_at(&url), table);
             let failed = leases.find(&shard()).await.expect_err(table);
