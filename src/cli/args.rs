@@ -4,10 +4,12 @@
 mod audit;
 mod backfill;
 mod formats;
+mod stream;
 
 pub use audit::{ForgetArgs, LedgerArgs, LedgerQuestion, ReconcileArgs, TraceArgs, VerifyArgs};
 pub use backfill::{BackfillArgs, History};
 pub use formats::{FormatsArgs, FormatsFolder, FormatsQuestion};
+pub use stream::{ALL, CheckpointArgs, CheckpointQuestion, LeasesArgs, LeasesQuestion, Point, SetArgs};
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -19,7 +21,7 @@ use crate::{config::Oversize, limits};
 #[derive(Clone, Debug, Default, Args)]
 pub struct ConfigFile {
     /// TOML file with the configuration; TRIBUTARY_… variables win over it
-    #[arg(long, short, value_name = "PATH", env = "TRIBUTARY_CONFIG")]
+    #[arg(long, short, value_name = "PATH", env = "TRIBUTARY_CONFIG", global = true)]
     pub config: Option<PathBuf>,
 }
 

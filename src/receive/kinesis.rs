@@ -13,6 +13,7 @@ mod fan_out;
 mod keeper;
 pub mod lease;
 mod messages;
+pub mod operator;
 mod poll;
 pub mod position;
 pub mod progress;

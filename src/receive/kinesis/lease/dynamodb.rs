@@ -89,10 +89,9 @@ impl DynamoDbLeases {
             call = call.expression_attribute_values(format!(":{at}"), value);
         }
         let answer = call.send().await.map_err(|error| self.failed(failure(&error)))?;
-        let after = answer.attributes.unwrap_or_default();
-        let lease = self.read(&after)?;
         let unmentioned = || CallError::transient("unmentioned", "the answer omits the lease");
-        lease.map(Some).ok_or_else(|| unmentioned().into())
+        let after = answer.attributes.ok_or_else(unmentioned)?;
+        self.read(&after)?.map(Some).ok_or_else(|| unmentioned().into())
     }
 }
 
@@ -190,8 +189,9 @@ impl Update {
                 update.counts_from(*counter);
                 update.held_by(Some(holder));
                 update.moves_to(Some(&Checkpoint::ShardEnd));
-                if let Some(children) = item::set(children) {
-                    update.set(CHILDREN, children);
+                match item::set(children) {
+                    Some(children) => update.set(CHILDREN, children),
+                    None => update.remove(CHILDREN),
                 }
                 update.remove(OWNER);
                 update.remove(CHECKPOINT_OWNER);
