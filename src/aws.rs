@@ -4,6 +4,7 @@
 //! `AWS_ENDPOINT_URL_SQS`, `AWS_ENDPOINT_URL_CLOUDTRAIL_DATA`. What an error means is each adapter's own table.
 
 pub(crate) mod dynamodb;
+pub(crate) mod s3;
 pub(crate) mod sqs;
 
 use std::{error::Error, time::Duration};
