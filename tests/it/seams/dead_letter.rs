@@ -59,7 +59,7 @@ fn about() -> About {
 }
 
 fn letters_at(aws: &tributary::aws::Aws, url: &str) -> SqsDeadLetters {
-    SqsDeadLetters::new(aws, &DeadLetterConfig { queue_url: url.to_owned() })
+    SqsDeadLetters::new(aws, &DeadLetterConfig { queue_url: url.to_owned(), overflow: None })
 }
 
 async fn store(server: &QueueServer, url: &str, letters: &[Letter]) -> Vec<Result<(), StoreError>> {

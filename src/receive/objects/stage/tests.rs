@@ -1,5 +1,7 @@
 //! What becomes of a message that leads to objects, whatever the store does.
 
+mod stored;
+
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -19,7 +21,7 @@ use crate::{
     dedupe::memory::MemoryLedger,
     failure::Rejection,
     flow::Flow,
-    receive::{Deadline, Handle, Source},
+    receive::{About, Deadline, Handle, Source},
     route::Filtered,
     settle::{Proof, Receipt, Settler, ToSettler},
 };
@@ -131,10 +133,13 @@ impl Stage {
     }
 
     async fn send_message(&self, message: Message, keys: &[&str]) {
+        self.send_objects(message, keys.iter().map(|key| object(key)).collect()).await;
+    }
+
+    async fn send_objects(&self, message: Message, objects: Vec<ObjectRef>) {
         let room = Room::new(OBJECT_BYTES).take(1).await;
         let mut receipt = MessageReceipt::new(&message, room, self.to_settler.clone());
         receipt.keep_open();
-        let objects = keys.iter().map(|key| object(key)).collect();
         assert!(self.jobs.send(Job { message, receipt, objects }).is_ok());
     }
 
