@@ -2,7 +2,7 @@
 
 mod stored;
 
-use std::sync::Mutex;
+use std::{collections::BTreeSet, sync::Mutex};
 
 use async_trait::async_trait;
 use tokio::time::{advance, timeout};
@@ -380,8 +380,10 @@ async fn one_object_that_is_denied_while_others_are_read_is_its_own_problem_and_
     }
     assert_eq!(stage.seen().places.len(), 301, "two at once, and one is denied all the time");
     let seen = stage.seen();
-    let places: Vec<_> = seen.letter_places.iter().map(|place| &**place).collect();
-    assert_eq!(places, ["returned s3://logs/strange#0", "held s3://logs/strange#0"]);
+    // Which comes first, chance decides: the intervals between the tries are jittered.
+    let places: BTreeSet<_> = seen.letter_places.iter().map(|place| &**place).collect();
+    assert_eq!(places, BTreeSet::from(["returned s3://logs/strange#0", "held s3://logs/strange#0"]));
+    assert_eq!(seen.letters.len(), 2);
     assert!(seen.letters.iter().all(|(reason, ..)| *reason == Reason::ObjectDenied));
     assert_eq!(stage.ended().len(), 301 + 5 + 1);
     drop(seen);

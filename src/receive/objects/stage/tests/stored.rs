@@ -48,10 +48,11 @@ async fn a_stored_event_comes_as_its_message_would_have_brought_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_breaks_is_no_reason_to_begin_anew() {
+async fn a_connection_that_breaks_and_a_denial_are_no_reason_to_begin_anew() {
     let bytes = no_event();
     let store = Scripted::new([("kept", bytes.clone())], |nth, _| match nth {
-        0 | 1 => Act::Break(400),
+        0 | 2 => Act::Break(400),
+        1 => denied(),
         _ => Act::Send,
     });
     let stage = Stage::start(store.clone());
@@ -59,7 +60,7 @@ async fn a_connection_that_breaks_is_no_reason_to_begin_anew() {
     stage.pass(60).await;
     assert!(stage.seen().letters[0].2 == bytes);
     let from: Vec<_> = store.opened().iter().map(|(_, from, _)| *from).collect();
-    assert_eq!(from, [0, 400, 800]);
+    assert_eq!(from, [0, 400, 400, 800]);
 }
 
 /// Whoever may write to the bucket cannot put another event into a letter's place.
