@@ -212,7 +212,7 @@ impl Shared {
         }
     }
 
-    /// All of the object as one message, as long as that is: its room is taken before it is read.
+    /// All of the object, in the place of its message. It is held whole, so its room is taken before it is read.
     async fn in_place_of_message(
         &self,
         sum: Sum,
@@ -228,6 +228,7 @@ impl Shared {
         Ok(())
     }
 
+    /// One record after the other; each takes its room by itself.
     async fn records(
         &self,
         reading: &mut Reading,
