@@ -5,6 +5,7 @@
 
 pub(crate) mod dynamodb;
 pub(crate) mod kinesis;
+pub(crate) mod s3;
 pub(crate) mod sqs;
 
 use std::{error::Error, time::Duration};

@@ -48,7 +48,7 @@ const PACE: Duration = Duration::from_millis(25);
 /// What it may take to see that a worker is dead, beyond the failover time.
 const LOOKS_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for the rest, once nothing disturbs any more.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 struct Scene {
     stream: Stream,
