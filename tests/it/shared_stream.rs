@@ -216,13 +216,12 @@ impl Scene {
 
     /// Merges two shards whose hash keys meet.
     async fn merge(&self, rng: &mut Rng) -> usize {
-        let mut open = self.stream.open_ranges().await;
-        open.sort_by_key(|(_, first)| *first);
+        let open = self.stream.in_order().await;
         if open.len() <= WORKERS {
             return 0;
         }
         let at = rng.usize(1..open.len());
-        self.stream.merge(&open[at - 1].0, &open[at].0).await;
+        self.stream.merge(&open[at - 1], &open[at]).await;
         1
     }
 }

@@ -56,6 +56,20 @@ fn a_worker_alone_takes_all_and_one_of_three_takes_a_third() {
     );
 }
 
+/// `d` takes nothing: it has died, say, and its last lease has not expired.
+#[test]
+fn what_is_free_and_in_nobodys_share_is_taken_all_the_same() {
+    let mut leases = held(&["a", "a", "b", "b", "c", "c", "d", ""]);
+    let mut watch = all_alive(&leases);
+    assert_eq!(wanted(&"a".into(), &leases, &watch), [], "each has its share of two");
+    let later = Instant::now() + Duration::from_secs(5);
+    watch.look(&leases, later, later);
+    let wished = wanted(&"a".into(), &leases, &watch);
+    assert_eq!(wished.iter().map(|change| &**change.shard()).collect::<Vec<_>>(), ["s007"]);
+    carry_out(&mut leases, wished);
+    assert_eq!(counts(&leases)["a"], 3);
+}
+
 #[test]
 fn nothing_is_asked_for_where_that_would_only_move_the_imbalance() {
     for owners in [&["a", "a", "a", "b", "b"][..], &["a"], &["a", "a", "b", "c"]] {
