@@ -178,6 +178,19 @@ fn a_key_that_is_not_there_or_no_number_costs_no_record() {
 }
 
 #[test]
+fn a_table_holds_no_more_keys_than_there_may_be_records() {
+    let ten_keys = |field| (0..10).flat_map(move |at| sized(field, &[b'0' + at]));
+    let pointing_at = |at| record(&[number(1, at), number(2, at), sized(3, b"")]);
+    let message: Vec<u8> = [ten_keys(1), ten_keys(2)].into_iter().flatten().chain(pointing_at(9)).collect();
+    let kept = |records_max| {
+        let aggregate = read(&signed(&message), records_max).expect("an aggregate");
+        (aggregate.records.len(), aggregate.partition_keys.len(), aggregate.explicit_hash_keys.len())
+    };
+    assert_eq!(kept(10), (1, 10, 10));
+    assert_eq!(kept(7), (1, 7, 7));
+}
+
+#[test]
 fn a_user_record_is_foreign_outside_of_the_shard_s_hash_keys_and_delivered_all_the_same() {
     let explicit = |text: &[u8]| signed(&[sized(2, text), record(&[number(2, 0), sized(3, b"")])].concat());
     let max = u128::MAX.to_string();

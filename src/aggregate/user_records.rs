@@ -41,7 +41,8 @@ impl fmt::Debug for UserRecord {
 /// Foreign user records are delivered like the others. The KCL instead drops the whole aggregate as soon as it meets one
 /// ([`AggregatorUtil`]), trusting that the KPL puts all of it again. Nothing in an aggregate says that the KPL
 /// wrote it; AWS's other aggregators [put nothing again][loss]; and the KPL [puts again][retrier] only what is foreign.
-/// So that rule can lose events. Ours cannot: what the KPL does put again is a duplicate, which the ledger knows. (ADR 18)
+/// So that rule can lose events. Ours cannot: what the KPL does put again is a duplicate, which the ledger knows. See
+/// `docs/adr/0018`.
 ///
 /// [`AggregatorUtil`]: https://github.com/awslabs/amazon-kinesis-client/blob/master/amazon-kinesis-client/src/main/java/software/amazon/kinesis/retrieval/AggregatorUtil.java
 /// [loss]: https://github.com/awslabs/kinesis-aggregation/blob/master/potential_data_loss.md

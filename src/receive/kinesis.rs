@@ -9,8 +9,11 @@
 //! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases.rs`).
 
 mod api;
+mod fan_out;
 mod keeper;
 pub mod lease;
+mod messages;
+pub mod operator;
 mod poll;
 pub mod position;
 pub mod progress;
@@ -27,7 +30,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+    time::Instant,
+};
 
 use super::{Handle, Message, Source};
 use crate::{
@@ -36,12 +43,16 @@ use crate::{
     failure::CallError,
     metrics::Metrics,
 };
-use api::Stream;
-use lease::{LeaseTable, WorkerId, dynamodb::DynamoDbLeases};
+use api::{Batch, Stream};
+use lease::{LeaseTable, ShardId, WorkerId, dynamodb::DynamoDbLeases};
+use messages::Place;
 use position::millis_of;
 use shards::Beginning;
 use state::State;
 use tenancy::Times;
+
+/// Writes to the table under way at once.
+const WRITES_MAX: usize = 32;
 
 /// A stream as a source.
 pub struct KinesisSource {
@@ -58,6 +69,10 @@ struct Shared {
     changed: Notify,
     /// The keeper is to look at the table now.
     look_now: Notify,
+    /// Writes to the table under way. They outlive the loops that began them: what became of a lease has to be known when
+    /// the source is closed.
+    writes: Mutex<JoinSet<()>>,
+    writes_at_once: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -67,6 +82,8 @@ struct Settings {
     start: Start,
     times: Times,
     calls_per_second: u32,
+    /// Of enhanced fan-out.
+    consumer_arn: Option<String>,
 }
 
 impl Settings {
@@ -98,8 +115,9 @@ impl KinesisSource {
             start: config.start,
             times,
             calls_per_second: config.calls_per_second,
+            consumer_arn: config.consumer_arn.clone(),
         };
-        let state = State::new(settings.me.clone(), times);
+        let state = State::new(settings.me.clone(), times, settings.consumer_arn.is_some());
         let shared = Shared {
             settings,
             stream: Stream::new(aws, &config.arn),
@@ -107,6 +125,8 @@ impl KinesisSource {
             state: Mutex::new(state),
             changed: Notify::new(),
             look_now: Notify::new(),
+            writes: Mutex::default(),
+            writes_at_once: Arc::new(Semaphore::new(WRITES_MAX)),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -121,6 +141,32 @@ impl Shared {
 
     fn count_error(&self, call: &'static str, code: &str) {
         self.metrics.process.source_errors.by(&[("call", call), ("code", code)]).increment(1);
+    }
+
+    /// What a read brought is ours, unless the lease was lost meanwhile: then whoever has it reads it too.
+    fn took(&self, shard: &ShardId, number: u64, batch: Batch) {
+        let Batch { records, next, behind, children } = batch;
+        let hash_keys = self
+            .with(|state| state.of(shard, number).and_then(|held| held.tenancy.lease().hash_keys.clone()));
+        let place =
+            Place { source: &self.settings.source, shard, hash_keys: hash_keys.unwrap_or(0..=u128::MAX) };
+        let parts = records.into_iter().flat_map(|record| place.parts(record)).collect();
+        let now = Instant::now();
+        self.with(|state| {
+            state.took(shard, number, parts, now);
+            if let Some(held) = state.of(shard, number) {
+                held.failures = 0;
+                held.behind = behind.unwrap_or_default();
+                if next.is_none() {
+                    held.tenancy.drained();
+                    held.children = children;
+                }
+            }
+        });
+        if next.is_none() {
+            self.look_now.notify_one();
+        }
+        self.changed.notify_waiters();
     }
 
     fn ended(&self, handle: &Handle, after: Option<Duration>) {

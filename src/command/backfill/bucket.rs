@@ -146,7 +146,7 @@ impl Bucket {
 
 fn announcement(bucket: &str, key: &str) -> Message {
     Message {
-        body: json!({ "s3Bucket": bucket, "s3ObjectKey": [key] }).to_string(),
+        body: json!({ "s3Bucket": bucket, "s3ObjectKey": [key] }).to_string().into_bytes(),
         events: 1,
         file: Arc::from(format!("s3://{bucket}/{key}")),
         line: 0,
@@ -175,7 +175,10 @@ mod tests {
     #[test]
     fn an_object_is_announced_as_cloudtrail_does_whatever_its_key() {
         let message = announcement("trail", "a \"b\"\n/ü+%2B.json.gz");
-        assert_eq!(message.body, r#"{"s3Bucket":"trail","s3ObjectKey":["a \"b\"\n/ü+%2B.json.gz"]}"#);
+        assert_eq!(
+            message.body,
+            r#"{"s3Bucket":"trail","s3ObjectKey":["a \"b\"\n/ü+%2B.json.gz"]}"#.as_bytes()
+        );
     }
 
     #[test]

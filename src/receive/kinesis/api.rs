@@ -9,10 +9,13 @@ use std::{
 
 use aws_sdk_kinesis::{
     Client,
-    config::retry::RetryConfig,
-    operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder,
+    config::{StalledStreamProtectionConfig, retry::RetryConfig},
+    operation::subscribe_to_shard::SubscribeToShardOutput,
     primitives::DateTime,
-    types::{ChildShard, HashKeyRange, Record as SdkRecord, Shard as SdkShard, ShardIteratorType},
+    types::{
+        ChildShard, HashKeyRange, Record as SdkRecord, Shard as SdkShard, ShardIteratorType as Type,
+        StartingPosition, SubscribeToShardEvent,
+    },
 };
 use bytes::Bytes;
 
@@ -52,7 +55,7 @@ pub(super) struct Record {
 /// What one read of a shard brought.
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
-    /// Where the shard goes on; `None` at its end.
+    /// Where the shard goes on: an iterator, or a sequence number; `None` at its end.
     pub(super) next: Option<String>,
     /// How old the oldest record is that was not read.
     pub(super) behind: Option<Duration>,
@@ -78,7 +81,9 @@ impl Stream {
     /// shard's budget, and everything here is asked again anyway.
     pub(super) fn new(aws: &Aws, arn: &StreamArn) -> Self {
         let client = aws.kinesis(Some(&arn.region));
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        // A subscription to a shard in which nothing happens is not stalled.
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled());
+        let config = config.stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build();
         Self { client: Client::from_conf(config), arn: arn.clone() }
     }
 
@@ -115,7 +120,10 @@ impl Stream {
     ) -> Result<String, ReadError> {
         let call = self.client.get_shard_iterator().stream_name(&self.arn.name).stream_arn(&self.arn.arn);
         let call = call.shard_id(&**shard);
-        let call = begun_at(call, from, started_ms).map_err(ReadError::Call)?;
+        let start = Start::of(from, started_ms).map_err(ReadError::Call)?;
+        let call = call.shard_iterator_type(start.kind).set_timestamp(start.time);
+        let call =
+            call.set_starting_sequence_number(start.sequence.map(|sequence| sequence.as_str().to_owned()));
         let answer = call.send().await.map_err(|error| self.read_error(failure(&error)))?;
         let missing = || CallError::transient("unmentioned", "the answer omits the iterator");
         answer.shard_iterator.ok_or_else(|| ReadError::Call(missing()))
@@ -126,18 +134,32 @@ impl Stream {
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         let call = self.client.get_records().stream_arn(&self.arn.arn).shard_iterator(iterator).limit(limit);
         let answer = call.send().await.map_err(|error| self.read_error(failure(&error)))?;
-        let records: Option<Vec<Record>> = answer.records.into_iter().map(record).collect();
-        let unreadable =
-            || CallError::transient("no_sequence", "a record came without a usable sequence number");
         Ok(Batch {
-            records: records.ok_or_else(|| ReadError::Call(unreadable()))?,
+            records: records(answer.records)?,
             next: answer.next_shard_iterator,
-            behind: answer
-                .millis_behind_latest
-                .and_then(|ms| u64::try_from(ms).ok())
-                .map(Duration::from_millis),
+            behind: answer.millis_behind_latest.map(behind),
             children: answer.child_shards.unwrap_or_default().into_iter().map(child).collect(),
         })
+    }
+
+    /// Records of the shard as they come, for up to five minutes.
+    pub(super) async fn subscribe(
+        &self,
+        consumer: &str,
+        shard: &ShardId,
+        from: &From,
+        started_ms: Option<u64>,
+    ) -> Result<SubscribeToShardOutput, ReadError> {
+        let start = Start::of(from, started_ms).map_err(ReadError::Call)?;
+        let position = StartingPosition::builder().r#type(start.kind).set_timestamp(start.time);
+        let sequence = start.sequence.map(|sequence| sequence.as_str().to_owned());
+        let position = position.set_sequence_number(sequence).build();
+        let invalid = |error: aws_sdk_kinesis::error::BuildError| {
+            ReadError::Call(CallError::misconfigured("invalid_request", error.to_string()))
+        };
+        let call = self.client.subscribe_to_shard().consumer_arn(consumer).shard_id(&**shard);
+        let call = call.starting_position(position.map_err(invalid)?);
+        call.send().await.map_err(|error| self.read_error(failure(&error)))
     }
 
     pub(super) fn read_error(&self, failed: Failure) -> ReadError {
@@ -152,30 +174,45 @@ impl Stream {
     }
 }
 
-fn begun_at(
-    call: GetShardIteratorFluentBuilder,
-    from: &From,
-    started_ms: Option<u64>,
-) -> Result<GetShardIteratorFluentBuilder, CallError> {
-    use ShardIteratorType as Type;
-    Ok(match from {
-        From::After(sequence) => {
-            call.shard_iterator_type(Type::AfterSequenceNumber).starting_sequence_number(sequence.as_str())
-        }
-        // At, not after: of an aggregate there may be more than the checkpoint says.
-        From::Checkpoint(Checkpoint::At(position)) => call
-            .shard_iterator_type(Type::AtSequenceNumber)
-            .starting_sequence_number(position.sequence.as_str()),
-        From::Checkpoint(Checkpoint::AtTimestamp(ms)) => {
-            let ms = ms.or(started_ms).ok_or_else(unknown_time)?;
-            let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-            call.shard_iterator_type(Type::AtTimestamp).timestamp(DateTime::from_millis(ms))
-        }
-        From::Checkpoint(Checkpoint::Latest) => call.shard_iterator_type(Type::Latest),
-        From::Checkpoint(Checkpoint::TrimHorizon | Checkpoint::ShardEnd) => {
-            call.shard_iterator_type(Type::TrimHorizon)
-        }
-    })
+/// What one event of a subscription brought, and after which record the next would go on.
+pub(super) fn pushed(event: SubscribeToShardEvent) -> Result<(Batch, Option<SequenceNumber>), ReadError> {
+    let children: Vec<Shard> = event.child_shards.unwrap_or_default().into_iter().map(child).collect();
+    let go_on = SequenceNumber::parse(&event.continuation_sequence_number);
+    let next = go_on.as_ref().filter(|_| children.is_empty()).map(|number| number.as_str().to_owned());
+    let batch = Batch {
+        records: records(event.records)?,
+        next,
+        behind: Some(behind(event.millis_behind_latest)),
+        children,
+    };
+    Ok((batch, go_on))
+}
+
+/// Where to begin, in the words of the service.
+struct Start<'a> {
+    kind: Type,
+    sequence: Option<&'a SequenceNumber>,
+    time: Option<DateTime>,
+}
+
+impl<'a> Start<'a> {
+    fn of(from: &'a From, started_ms: Option<u64>) -> Result<Self, CallError> {
+        let plain = |kind| Self { kind, sequence: None, time: None };
+        Ok(match from {
+            From::After(sequence) => Self { sequence: Some(sequence), ..plain(Type::AfterSequenceNumber) },
+            // At, not after: of an aggregate there may be more than the checkpoint says.
+            From::Checkpoint(Checkpoint::At(position)) => {
+                Self { sequence: Some(&position.sequence), ..plain(Type::AtSequenceNumber) }
+            }
+            From::Checkpoint(Checkpoint::AtTimestamp(ms)) => {
+                let ms = ms.or(started_ms).ok_or_else(unknown_time)?;
+                let time = DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
+                Self { time: Some(time), ..plain(Type::AtTimestamp) }
+            }
+            From::Checkpoint(Checkpoint::Latest) => plain(Type::Latest),
+            From::Checkpoint(Checkpoint::TrimHorizon | Checkpoint::ShardEnd) => plain(Type::TrimHorizon),
+        })
+    }
 }
 
 fn unknown_time() -> CallError {
@@ -184,6 +221,16 @@ fn unknown_time() -> CallError {
         "a lease says AT_TIMESTAMP, and its time was kept in the configuration of the program that wrote it: write that \
          time as stream.start",
     )
+}
+
+fn records(records: Vec<SdkRecord>) -> Result<Vec<Record>, ReadError> {
+    let records: Option<Vec<Record>> = records.into_iter().map(record).collect();
+    let unreadable = || CallError::transient("no_sequence", "a record came without a usable sequence number");
+    records.ok_or_else(|| ReadError::Call(unreadable()))
+}
+
+fn behind(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 fn record(record: SdkRecord) -> Option<Record> {

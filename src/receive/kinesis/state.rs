@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::{
     lease::{Change, Lease, ShardId, WorkerId},
-    position::{Position, millis_of},
+    messages::Part,
+    position::millis_of,
     records::{Records, Unsettled},
     tenancy::{From, Tenancy, Times},
 };
@@ -57,8 +58,12 @@ pub(super) struct State {
     pub(super) held: BTreeMap<ShardId, Held>,
     records: Records,
     numbers: u64,
+    /// Records come by themselves: no shard has turns.
+    is_pushed: bool,
     /// Why no lease can be had now, or none kept.
-    pub(super) trouble: Option<CallError>,
+    pub(super) lease_trouble: Option<CallError>,
+    /// Why records do not come by themselves.
+    pub(super) push_trouble: Option<CallError>,
     /// Polls under way.
     polls: usize,
     /// When the last of them ended.
@@ -73,22 +78,17 @@ pub(super) struct Turn {
     pub(super) iterator: Option<(String, Instant)>,
 }
 
-/// A record with its place, ready to become a message.
-pub(super) struct Part {
-    pub(super) position: Position,
-    /// `None`: it is read, and nobody is to have it.
-    pub(super) message: Option<Message>,
-}
-
 impl State {
-    pub(super) fn new(me: WorkerId, times: Times) -> Self {
+    pub(super) fn new(me: WorkerId, times: Times, is_pushed: bool) -> Self {
         Self {
             me,
             times,
             held: BTreeMap::new(),
             records: Records::default(),
             numbers: 0,
-            trouble: None,
+            is_pushed,
+            lease_trouble: None,
+            push_trouble: None,
             polls: 0,
             polled_at: Instant::now(),
         }
@@ -107,7 +107,7 @@ impl State {
 
     /// Whether somebody wants messages. A worker that is paused or stopping keeps what it holds and takes nothing more.
     pub(super) fn is_polled(&self, now: Instant) -> bool {
-        self.polls > 0 || now < self.polled_at + self.times.failover
+        self.polls > 0 || now < self.polled_at + self.times.look_every()
     }
 
     /// What is written when the process ends.
@@ -202,7 +202,7 @@ impl State {
 
     /// The read that has waited longest for its turn.
     pub(super) fn turn(&mut self, now: Instant) -> Option<Turn> {
-        if self.records.waiting_bytes() >= WAITING_BYTES_MAX {
+        if self.is_pushed || self.is_full() {
             return None;
         }
         let ready = self.held.iter_mut().filter(|(_, held)| held.is_ready(now));
@@ -223,18 +223,13 @@ impl State {
     }
 
     /// What was read, in the order of the shard.
-    pub(super) fn read(&mut self, shard: &ShardId, number: u64, parts: Vec<Part>, now: Instant) {
+    pub(super) fn took(&mut self, shard: &ShardId, number: u64, parts: Vec<Part>, now: Instant) {
         let Some(held) = self.held.get_mut(shard).filter(|held| held.number == number) else { return };
-        for Part { position, message } in parts {
+        for Part { position, mut message } in parts {
             let Some(at) = held.tenancy.read(position) else { continue };
-            match message {
-                Some(mut message) => {
-                    message.deadline = held.deadline.clone();
-                    let (shard, tenancy) = (shard.clone(), number);
-                    self.records.wait(Unsettled { shard, tenancy, number: at, message }, now);
-                }
-                None => held.tenancy.passed_over(at),
-            }
+            message.deadline = held.deadline.clone();
+            let (shard, tenancy) = (shard.clone(), number);
+            self.records.wait(Unsettled { shard, tenancy, number: at, message }, now);
         }
     }
 
@@ -252,9 +247,30 @@ impl State {
 
     /// When there will be something to do, if nothing happens until then.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
-        let is_full = self.records.waiting_bytes() >= WAITING_BYTES_MAX;
-        let readable = self.held.values().filter(|held| !is_full && held.may_be_read(now));
+        let rests = self.is_pushed || self.is_full();
+        let readable = self.held.values().filter(|held| !rests && held.may_be_read(now));
         readable.map(|held| held.due).chain(self.records.next_due()).min()
+    }
+
+    /// So much waits to be handed out that nothing more is read.
+    pub(super) fn is_full(&self) -> bool {
+        self.records.waiting_bytes() >= WAITING_BYTES_MAX
+    }
+
+    /// Why there is nothing, if something is wrong.
+    pub(super) fn trouble(&self) -> Option<CallError> {
+        let no_lease = self.lease_trouble.as_ref().filter(|_| self.held.is_empty());
+        no_lease.or(self.push_trouble.as_ref()).cloned()
+    }
+
+    /// The shards that may be read and are not, from here on being read.
+    pub(super) fn unread(&mut self, now: Instant) -> Vec<(ShardId, u64)> {
+        let unread = self.held.iter_mut().filter(|(_, held)| held.is_ready(now));
+        let unread = unread.map(|(shard, held)| {
+            held.is_being_read = true;
+            (shard.clone(), held.number)
+        });
+        unread.collect()
     }
 
     /// Whether more polls at once would find something.

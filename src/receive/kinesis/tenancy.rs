@@ -73,7 +73,8 @@ pub struct Tenancy {
     written: Option<Position>,
     /// Deliveries handed out and not ended.
     in_flight: usize,
-    read_to: Option<SequenceNumber>,
+    /// What was read last.
+    read_to: Option<Position>,
     /// The shard has been read to its end.
     is_drained: bool,
     /// The shards that came from this one, once they have leases.
@@ -114,26 +115,34 @@ impl Tenancy {
         now < self.renewed_at + self.times.failover
     }
 
-    /// Whether the shard may be read on.
-    pub fn may_read(&self, now: Instant) -> bool {
+    /// Whether there is more to be read of the shard, and it is for us to read it.
+    pub fn may_follow(&self, now: Instant) -> bool {
         let is_pinned = self.lease.checkpoint != Checkpoint::Latest;
-        let is_staying = !self.is_drained && self.leaving_since.is_none();
-        self.is_ours(now) && is_pinned && is_staying && self.progress.open() < OPEN_MAX
+        self.is_ours(now) && is_pinned && !self.is_drained && self.leaving_since.is_none()
+    }
+
+    /// Whether the shard may be read on now.
+    pub fn may_read(&self, now: Instant) -> bool {
+        self.may_follow(now) && self.progress.open() < OPEN_MAX
     }
 
     /// Where to read on.
     pub fn reads_from(&self) -> From {
         match &self.read_to {
-            Some(last) => From::After(last.clone()),
+            Some(last) => From::After(last.sequence.clone()),
             None => From::Checkpoint(self.lease.checkpoint.clone()),
         }
     }
 
-    /// A record, or a user record of an aggregate, was read. Its number; `None`: it was done in an earlier tenancy.
+    /// A record, or a user record of an aggregate, was read. Its number; `None`: it was read before, in this tenancy or
+    /// an earlier one.
     pub fn read(&mut self, position: Position) -> Option<u64> {
-        self.read_to = Some(position.sequence.clone());
-        let is_done = self.done_before.as_ref().is_some_and(|done| position <= *done);
-        (!is_done).then(|| self.progress.read(position))
+        let known = self.read_to.as_ref().max(self.done_before.as_ref());
+        if known.is_some_and(|known| position <= *known) {
+            return None;
+        }
+        self.read_to = Some(position.clone());
+        Some(self.progress.read(position))
     }
 
     /// The shard is closed, and there is nothing more in it.
@@ -162,11 +171,6 @@ impl Tenancy {
         if let Some(number) = settled {
             self.progress.settle(number);
         }
-    }
-
-    /// A record that nobody is to have is done with as it is read.
-    pub fn passed_over(&mut self, number: u64) {
-        self.progress.settle(number);
     }
 
     /// Nothing more is read; as soon as what is in flight has ended, the lease is left.

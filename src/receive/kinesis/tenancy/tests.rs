@@ -70,6 +70,7 @@ fn what_was_done_before_is_not_read_again_and_the_rest_of_its_aggregate_is() {
     assert_eq!(tenancy.read(position(5, 1)), None);
     assert!(tenancy.read(position(5, 2)).is_some());
     assert!(tenancy.read(position(6, 0)).is_some());
+    assert_eq!(tenancy.read(position(6, 0)), None, "some servers begin a little early");
     assert_eq!(tenancy.reads_from(), From::After(position(6, 0).sequence));
 }
 
