@@ -87,7 +87,7 @@ impl StreamPlace {
     async fn lease(&self, shard: &str, attribute: &str) -> Option<String> {
         let call = self.leases.client().get_item().table_name(&self.table).consistent_read(true);
         let call = call.key("leaseKey", AttributeValue::S(shard.to_owned()));
-        let item = call.send().await.expect("the table is there").item?;
+        let item = Box::pin(call.send()).await.expect("the table is there").item?;
         match item.get(attribute)? {
             AttributeValue::S(text) | AttributeValue::N(text) => Some(text.clone()),
             AttributeValue::Ss(texts) => Some(texts.join(" ")),

@@ -36,7 +36,7 @@ async fn a_time_begins_with_what_came_at_it_or_later(server: &StreamServer) {
     // The next whole second: ferrokinesis knows no others.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let next = Duration::from_secs(now.as_secs() + 1);
-    sleep(next - now).await;
+    sleep(next.saturating_sub(now)).await;
     place.stream.put("key", "new").await;
     let worker = place.starting(Start::At(SystemTime::UNIX_EPOCH + next));
     assert_eq!(worker.one().await.body, "new", "{place}");
