@@ -23,7 +23,7 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep, timeout};
 use tributary::{
     aws::Aws,
-    config::{Start, StreamArn, StreamConfig},
+    config::{ForeignRecords, Start, StreamArn, StreamConfig},
     receive::kinesis::lease::{LeaseTable, dynamodb::DynamoDbLeases},
 };
 
@@ -131,6 +131,7 @@ async fn scene(server: &StreamServer, table: &DynamoDb, failover_time: Duration)
         failover_time,
         calls_per_second: 5,
         consumer_arn: None,
+        foreign_records: ForeignRecords::Deliver,
     };
     let leases = DynamoDbLeases::new(&aws, &name);
     Scene { stream, leases, aws, config, log: Arc::new(Log::default()), is_over: AtomicBool::new(false) }

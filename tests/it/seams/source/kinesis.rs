@@ -2,6 +2,7 @@
 //! reads.
 
 mod aggregates;
+mod fan_out;
 mod leases;
 mod reads;
 mod resharding;
@@ -13,7 +14,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tributary::{
     aws::Aws,
-    config::{Start, StreamArn, StreamConfig},
+    config::{ForeignRecords, Start, StreamArn, StreamConfig},
     metrics::Metrics,
     receive::{Source, kinesis::KinesisSource},
 };
@@ -59,6 +60,7 @@ impl StreamPlace {
             failover_time: FAILOVER,
             calls_per_second: 20,
             consumer_arn: None,
+            foreign_records: ForeignRecords::Deliver,
         }
     }
 
