@@ -18,7 +18,7 @@ use super::{
     api::{ReadError, pushed},
     lease::ShardId,
     position::SequenceNumber,
-    tenancy::From,
+    tenancy::ReadFrom,
 };
 use crate::{aws::broken_off, failure::CallError, intervals::Intervals, tasks::joined};
 
@@ -66,7 +66,7 @@ impl Shared {
                 held.tenancy.may_follow(now).then(|| held.tenancy.reads_from())
             });
             let Some(from) = from else { return };
-            let from = go_on.clone().map_or(from, From::After);
+            let from = go_on.clone().map_or(from, ReadFrom::After);
             match self.subscription(&consumer, &shard, number, &from, &mut go_on).await {
                 Ok(Over::Ended) => return,
                 Ok(Over::Time) => {
@@ -88,7 +88,7 @@ impl Shared {
         consumer: &str,
         shard: &ShardId,
         number: u64,
-        from: &From,
+        from: &ReadFrom,
         go_on: &mut Option<SequenceNumber>,
     ) -> Result<Over, ReadError> {
         let until = Instant::now() + SUBSCRIPTION_MAX;
