@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_kinesis::types::SubscribeToShardEventStream as Event;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tracing::{debug, warn};
 
@@ -72,6 +72,8 @@ impl Shared {
                 Ok(Over::Time) => {
                     intervals.reset();
                     self.with(|state| state.push_trouble = None);
+                    // Usually long past. One that Kinesis closed early would be followed by many a second.
+                    sleep_until(now + SUBSCRIBE_AGAIN_AFTER).await;
                 }
                 Err(error) => {
                     if self.push_failed(&shard, number, error).await {

@@ -6,10 +6,9 @@ use std::{collections::BTreeMap, sync::Mutex};
 use tokio::time::{Instant, timeout};
 
 use super::{super::promises::bodies, *};
-use crate::support::kinesis::on_streams;
 
-async fn a_worker_that_died_is_followed_from_its_checkpoint_on(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn a_worker_that_died_is_followed_from_its_checkpoint_on(ground: &Ground) {
+    let place = ground.place(1).await;
     for number in 0..6 {
         place.stream.put("key", format!("{number}")).await;
     }
@@ -36,8 +35,8 @@ async fn a_worker_that_died_is_followed_from_its_checkpoint_on(server: &StreamSe
     assert!(took < 3 * FAILOVER, "{place}: only after {took:?}");
 }
 
-async fn a_worker_that_left_is_followed_at_once(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn a_worker_that_left_is_followed_at_once(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     let put = place.stream.put("key", "first").await;
     place.stream.put("key", "second").await;
@@ -53,8 +52,8 @@ async fn a_worker_that_left_is_followed_at_once(server: &StreamServer) {
     assert!(began.elapsed() < FAILOVER, "{place}: only after {:?}", began.elapsed());
 }
 
-async fn who_lost_a_lease_writes_nothing_over_it(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn who_lost_a_lease_writes_nothing_over_it(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     place.stream.put("key", "first").await;
     let (source, metrics) = source(&place.aws(), &place.config());
@@ -80,8 +79,8 @@ async fn who_lost_a_lease_writes_nothing_over_it(server: &StreamServer) {
     assert_eq!(place.lease(&shard, "leaseOwner").await.as_deref(), Some("another"), "{place}");
 }
 
-async fn a_worker_that_joins_gets_its_share_and_no_record_comes_twice(server: &StreamServer) {
-    let place = StreamPlace::of(server, 4).await;
+async fn a_worker_that_joins_gets_its_share_and_no_record_comes_twice(ground: &Ground) {
+    let place = ground.place(4).await;
     let shards = place.stream.open_shards().await;
     let put = |round: usize| {
         let records = (0..40).map(move |key| (format!("key {key}"), format!("{key} {round}").into_bytes()));
@@ -141,13 +140,18 @@ async fn a_worker_that_joins_gets_its_share_and_no_record_comes_twice(server: &S
     assert!(twice.is_empty(), "{place}: {twice:?}");
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis:
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling:
         a_worker_that_died_is_followed_from_its_checkpoint_on,
         a_worker_that_left_is_followed_at_once,
         who_lost_a_lease_writes_nothing_over_it,
         a_worker_that_joins_gets_its_share_and_no_record_comes_twice;
-    kinesis_local = KinesisLocal:
+    ferrokinesis_fan_out = Ferrokinesis, FanOut:
+        a_worker_that_died_is_followed_from_its_checkpoint_on,
+        a_worker_that_left_is_followed_at_once,
+        who_lost_a_lease_writes_nothing_over_it,
+        a_worker_that_joins_gets_its_share_and_no_record_comes_twice;
+    kinesis_local = KinesisLocal, Polling:
         a_worker_that_died_is_followed_from_its_checkpoint_on,
         a_worker_that_left_is_followed_at_once,
         who_lost_a_lease_writes_nothing_over_it,

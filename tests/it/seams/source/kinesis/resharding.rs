@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 use super::{super::promises::bodies, *};
-use crate::support::kinesis::{is_closed, on_streams, range};
+use crate::support::kinesis::{is_closed, range};
 
 /// How long a test looks whether something comes that must not.
 const WHILE: Duration = Duration::from_secs(1);
@@ -30,8 +30,8 @@ async fn assert_nothing_comes(
     }
 }
 
-async fn children_wait_until_all_of_their_parent_is_settled(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn children_wait_until_all_of_their_parent_is_settled(ground: &Ground) {
+    let place = ground.place(1).await;
     let parent = place.stream.open_shards().await.pop().expect("one shard");
     for number in 0..3 {
         place.stream.put("key", format!("before {number}")).await;
@@ -60,8 +60,8 @@ async fn children_wait_until_all_of_their_parent_is_settled(server: &StreamServe
     assert_eq!(place.lease(&children[0], "parentShardId").await, Some(parent), "{place}");
 }
 
-async fn a_merge_waits_for_both_parents(server: &StreamServer) {
-    let place = StreamPlace::of(server, 2).await;
+async fn a_merge_waits_for_both_parents(ground: &Ground) {
+    let place = ground.place(2).await;
     let [low, high] = &place.stream.open_shards().await[..] else { panic!("{place}: not two shards") };
     place.stream.put_at(Some(0), "key", "low").await;
     place.stream.put_at(Some(u128::MAX), "key", "high").await;
@@ -85,10 +85,8 @@ async fn put_round(stream: &Stream, round: usize) {
     stream.put_many(&records.collect::<Vec<_>>()).await;
 }
 
-async fn whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key(
-    server: &StreamServer,
-) {
-    let place = StreamPlace::of(server, 2).await;
+async fn whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key(ground: &Ground) {
+    let place = ground.place(2).await;
     let rounds = 12;
     let worker = Worker::at(&place);
     let stream = place.stream.clone();
@@ -126,12 +124,16 @@ async fn whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_i
     }
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis:
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling:
         children_wait_until_all_of_their_parent_is_settled,
         a_merge_waits_for_both_parents,
         whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key;
-    kinesis_local = KinesisLocal:
+    ferrokinesis_fan_out = Ferrokinesis, FanOut:
+        children_wait_until_all_of_their_parent_is_settled,
+        a_merge_waits_for_both_parents,
+        whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key;
+    kinesis_local = KinesisLocal, Polling:
         children_wait_until_all_of_their_parent_is_settled,
         a_merge_waits_for_both_parents,
         whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key;
