@@ -136,16 +136,17 @@ Example: tributary formats test ./cases --formats ./formats",
     )]
     Formats(FormatsArgs),
 
-    /// Send events from files or stdin to a queue
+    /// Send events from files or stdin to a queue or a stream
     #[command(
         long_about = "\
-Cut files into events and send them to a queue. A file may hold NDJSON, a JSON array, one JSON object, or a \
+Cut files into events and send them to a queue, or to a Kinesis stream, one event to a record. A file may hold NDJSON, a JSON array, one JSON object, or a \
 CloudTrail log file ({\"Records\": […]}), of any size. What cannot be cut out is sent as it is: the service \
 dead-letters it with the reason. Whatever could not be sent is named on stderr by file and line.
 
 Example: tributary enqueue --config tributary.toml events.ndjson
 Example: gunzip -c AWSLogs/*.json.gz | tributary enqueue - --queue-url \
-http://127.0.0.1:9324/000000000000/events",
+http://127.0.0.1:9324/000000000000/events
+Example: tributary enqueue --stream audit-events events.ndjson",
         after_help = EXIT_CODES
     )]
     Enqueue(EnqueueArgs),

@@ -3,6 +3,7 @@
 mod streams;
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,6 +21,7 @@ use super::*;
 use crate::support::{
     dynamodb::{self, DynamoDb},
     kinesis::{Stream, StreamServer},
+    python,
 };
 
 const STREAM: &str = "arn:aws:kinesis:us-east-1:111122223333:stream/audit";
@@ -62,7 +64,13 @@ impl World {
     /// The exit code, stdout and stderr.
     async fn run(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = tributary(args);
-        command.envs([
+        command.envs(self.environment());
+        let ended = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        (ended.status.code().unwrap(), stdout(&ended), stderr(&ended))
+    }
+
+    fn environment(&self) -> [(&str, &str); 13] {
+        [
             ("AWS_ENDPOINT_URL_DYNAMODB", self.server.url.as_str()),
             ("AWS_ENDPOINT_URL_KINESIS", &self.kinesis),
             ("AWS_ACCESS_KEY_ID", "test"),
@@ -76,9 +84,19 @@ impl World {
             ("TRIBUTARY_STREAM_FAILOVER_TIME", "2s"),
             ("TRIBUTARY_DEAD_LETTER_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/111122223333/letters"),
             ("TRIBUTARY_DESTINATIONS_LAKE_CHANNEL_ARN", ARN),
-        ]);
-        let ended = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        (ended.status.code().unwrap(), stdout(&ended), stderr(&ended))
+        ]
+    }
+
+    /// By a person at a terminal, who thinks for a while and says this; the exit code, and all that was shown.
+    async fn run_by(&self, answer: &str, args: &[&str]) -> (i64, String) {
+        let command: Vec<_> = [env!("CARGO_BIN_EXE_tributary")].iter().chain(args).collect();
+        let environment: HashMap<_, _> = self.environment().into();
+        let asked = serde_json::json!({
+            "command": command, "environment": environment, "question": "[y/N]", "answer": answer
+        });
+        let ended = python::run("at_a_terminal.py", &asked).await;
+        let ended: Value = serde_json::from_str(&ended).unwrap();
+        (ended["code"].as_i64().unwrap(), ended["said"].as_str().unwrap().to_owned())
     }
 
     async fn json(&self, args: &[&str]) -> (i32, Value) {

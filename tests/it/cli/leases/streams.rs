@@ -129,6 +129,39 @@ async fn reading_goes_on_where_the_checkpoint_was_set(server: &StreamServer) {
     assert_eq!(read_on(&world, 5).await, all, "{server}");
 }
 
+/// Who holds the lease renews it meanwhile, again and again.
+async fn whoever_is_asked_may_think_before_the_answer(server: &StreamServer) {
+    let stream = server.stream(1).await;
+    let world = World::with_stream(server, &stream).await;
+    let put = stream.put("key", "event").await;
+    let done = at(&put.sequence, 0);
+    let owner = Some("worker-1/a".into());
+    world
+        .create(Lease {
+            owner,
+            checkpoint: done.clone(),
+            ..Lease::new(put.shard.as_str().into(), done.clone())
+        })
+        .await;
+    let _worker = world.worker("worker-1/a", &put.shard);
+    let set = ["checkpoint", "set", &put.shard, "TRIM_HORIZON", "--reason", "CHG-1"];
+    for answer in ["n", "", "no, wait"] {
+        let (code, said) = world.run_by(answer, &set).await;
+        assert!(code == 3 && said.contains("nothing was set"), "{server}: {said}");
+    }
+    let lease = world.find(&put.shard).await;
+    assert_eq!((lease.holder().map(|it| &**it), &lease.checkpoint), (Some("worker-1/a"), &done), "{server}");
+    assert!(lease.counter > 0, "{server}: the holder lives");
+
+    let (code, said) = world.run_by("y", &set).await;
+    assert_eq!(code, 0, "{server}: {said}");
+    for part in ["held by worker-1/a", &put.sequence, "TRIM_HORIZON", "read AGAIN"] {
+        assert!(said.contains(part), "{server}: {part}: {said}");
+    }
+    let lease = world.find(&put.shard).await;
+    assert_eq!((lease.holder(), &lease.checkpoint), (None, &Checkpoint::TrimHorizon), "{server}");
+}
+
 async fn a_place_that_the_stream_does_not_know_is_not_written(server: &StreamServer) {
     let stream = server.stream(1).await;
     let world = World::with_stream(server, &stream).await;
@@ -148,6 +181,7 @@ on_streams! {
     ferrokinesis = Ferrokinesis:
         the_lag_is_asked_of_the_stream,
         reading_goes_on_where_the_checkpoint_was_set,
+        whoever_is_asked_may_think_before_the_answer,
         a_place_that_the_stream_does_not_know_is_not_written;
     kinesis_local = KinesisLocal:
         the_lag_is_asked_of_the_stream,
