@@ -5,6 +5,7 @@
 
 pub(crate) mod dynamodb;
 pub(crate) mod kinesis;
+pub(crate) mod s3;
 pub(crate) mod sqs;
 
 use std::{error::Error, time::Duration};
@@ -31,6 +32,8 @@ const DYNAMODB_TIMEOUT: Duration = Duration::from_secs(5);
 const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for an answer of Kinesis, which may bring 10 MiB.
 const KINESIS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait until Kinesis has confirmed records, which may be 10 MiB on a slow line.
+const KINESIS_SEND_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest wait for an answer about one object, or one page of a query.
 const S3_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -196,9 +199,18 @@ impl Aws {
 
     /// A client for streams, in the Region of the stream's ARN; `None` is the SDK's choice.
     pub fn kinesis(&self, region: Option<&str>) -> aws_sdk_kinesis::Client {
+        self.streams(region, KINESIS_TIMEOUT)
+    }
+
+    /// The same for a command that sends, from wherever it is run.
+    pub fn kinesis_to_send(&self, region: Option<&str>) -> aws_sdk_kinesis::Client {
+        self.streams(region, KINESIS_SEND_TIMEOUT)
+    }
+
+    fn streams(&self, region: Option<&str>, attempt: Duration) -> aws_sdk_kinesis::Client {
         let mut builder = aws_sdk_kinesis::config::Builder::from(&self.config)
             .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts(KINESIS_TIMEOUT));
+            .timeout_config(timeouts(attempt));
         if let Some(region) = region {
             builder = builder.region(Region::new(region.to_owned()));
         }

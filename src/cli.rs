@@ -5,9 +5,10 @@ use clap::{Parser, Subcommand};
 mod args;
 
 pub use args::{
-    BackfillArgs, CheckArgs, ConfigFile, DemoArgs, EnqueueArgs, ExplainArgs, FaultArgs, ForgetArgs,
-    FormatsArgs, FormatsFolder, FormatsQuestion, History, LakeArgs, LakeQuestion, LedgerArgs, LedgerQuestion,
-    LocalArgs, OversizeName, ReconcileArgs, RunArgs, TraceArgs, VerifyArgs,
+    ALL, BackfillArgs, CheckArgs, CheckpointArgs, CheckpointQuestion, ConfigFile, DemoArgs, EnqueueArgs,
+    ExplainArgs, FaultArgs, ForgetArgs, FormatsArgs, FormatsFolder, FormatsQuestion, History, LakeArgs,
+    LakeQuestion, LeasesArgs, LeasesQuestion, LedgerArgs, LedgerQuestion, LocalArgs, OversizeName, Point,
+    ReconcileArgs, RunArgs, SetArgs, TraceArgs, VerifyArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -135,16 +136,17 @@ Example: tributary formats test ./cases --formats ./formats",
     )]
     Formats(FormatsArgs),
 
-    /// Send events from files or stdin to a queue
+    /// Send events from files or stdin to a queue or a stream
     #[command(
         long_about = "\
-Cut files into events and send them to a queue. A file may hold NDJSON, a JSON array, one JSON object, or a \
+Cut files into events and send them to a queue, or to a Kinesis stream, one event to a record. A file may hold NDJSON, a JSON array, one JSON object, or a \
 CloudTrail log file ({\"Records\": […]}), of any size. What cannot be cut out is sent as it is: the service \
 dead-letters it with the reason. Whatever could not be sent is named on stderr by file and line.
 
 Example: tributary enqueue --config tributary.toml events.ndjson
 Example: gunzip -c AWSLogs/*.json.gz | tributary enqueue - --queue-url \
-http://127.0.0.1:9324/000000000000/events",
+http://127.0.0.1:9324/000000000000/events
+Example: tributary enqueue --stream audit-events events.ndjson",
         after_help = EXIT_CODES
     )]
     Enqueue(EnqueueArgs),
@@ -190,6 +192,37 @@ Example: tributary ledger forget d44c481f-edb8-4aa6-91a3-5679baa2871f --reason '
         after_help = EXIT_CODES
     )]
     Ledger(LedgerArgs),
+
+    /// List who reads which shard of the stream, or change that
+    #[command(
+        long_about = "\
+List the leases of a stream (stream.arn): for each shard whether it is held, free, done or waits for its parents, by whom \
+it is held, and how far it is done; then how many leases each worker holds. Or ask a worker to leave a shard.
+
+Exit code 0: each shard whose turn has come is held. 3: one is free, or with --alive, held by a worker that is dead; or \
+there are no leases.
+
+Example: tributary leases --config tributary.toml
+Example: tributary leases --alive --lag
+Example: tributary leases release shardId-000000000003
+Example: tributary leases move shardId-000000000003 --to worker-2/1a2b3c4d",
+        args_conflicts_with_subcommands = true,
+        after_help = EXIT_CODES
+    )]
+    Leases(LeasesArgs),
+
+    /// Show how far the shards of the stream are done, or set where to go on
+    #[command(
+        long_about = "\
+Show how far each shard of a stream (stream.arn) is done, or set where to go on: to read again what was lost after it was \
+published, or to skip what nobody needs.
+
+Example: tributary checkpoint show --config tributary.toml
+Example: tributary checkpoint set all 2026-01-02T03:04:05Z --reason 'CHG-1234: the lake lost a day'
+Example: tributary checkpoint set shardId-000000000003 LATEST --reason 'CHG-1235' --yes",
+        after_help = EXIT_CODES
+    )]
+    Checkpoint(CheckpointArgs),
 
     /// Look into a local lake
     #[command(

@@ -11,16 +11,20 @@ use crate::{
 
 pub mod backfill;
 pub mod check;
+pub mod checkpoint;
 pub mod completions;
 pub mod demo;
 pub mod enqueue;
 pub mod explain;
 pub mod formats;
 pub mod lake;
+pub mod leases;
 pub mod ledger;
 pub mod local;
+mod operator;
 pub mod reconcile;
 pub mod run;
+mod stream;
 pub mod trace;
 pub mod verify;
 
@@ -109,6 +113,8 @@ pub async fn run(cli: Cli) -> Exit {
 
 async fn dispatch(command: Command) -> Result<Exit, CommandError> {
     match command {
+        Command::Checkpoint(args) => checkpoint::checkpoint(args).await,
+        Command::Leases(args) => leases::leases(args).await,
         Command::Check(args) => check::check(&args),
         Command::Backfill(args) => backfill::backfill(args).await,
         Command::Enqueue(args) => enqueue::enqueue(args).await,

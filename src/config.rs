@@ -90,6 +90,8 @@ pub struct ObjectsConfig {
 pub struct DeadLetterConfig {
     /// As for the source.
     pub queue_url: String,
+    /// Where events are kept that are too large for it.
+    pub overflow: Option<Storage>,
 }
 
 /// One channel of CloudTrail Lake.
@@ -222,7 +224,7 @@ impl fmt::Debug for ValkeyConfig {
 #[derive(Clone, Debug)]
 pub struct PublishLogConfig {
     /// A folder or a bucket.
-    pub to: LogPlace,
+    pub to: Storage,
     /// A segment is closed at the latest after this long.
     pub segment_time: Duration,
     /// A segment is closed when it has this many bytes.
@@ -231,7 +233,7 @@ pub struct PublishLogConfig {
 
 /// A folder, or a prefix in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogPlace {
+pub enum Storage {
     /// On this machine.
     Folder(std::path::PathBuf),
     /// In S3.

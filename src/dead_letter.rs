@@ -4,6 +4,7 @@
 //! deliveries wait here, kept alive by the source, and intake stops.
 
 mod letter;
+mod overflow;
 pub mod sqs;
 
 pub use letter::Letter;
@@ -33,8 +34,8 @@ use crate::{
 const LETTERS_MAX: usize = 100;
 /// Tries to store a letter before its message is given back.
 const TRIES_MAX: u32 = 8;
-/// A letter that fits no queue stays on the source queue until that queue's own redrive policy moves the message:
-/// no sooner than this, so that an operator can still read the log first.
+/// A letter that does not fit its queue comes again until an operator sees to it, or a queue's own redrive policy moves
+/// its message: no sooner than this, so that an operator can still read the log first.
 const TOO_LARGE_AGAIN_AFTER: Duration = Duration::from_mins(5);
 /// For a letter that could not be stored in several tries.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -42,7 +43,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(30);
 /// Why a letter was not stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// Even with the fewest words the letter is larger than the queue takes.
+    /// Even packed, and with the fewest words, the letter is larger than the queue takes.
     #[error("the letter has {bytes} bytes and the queue takes {bytes_max}")]
     TooLarge {
         /// Of the smallest letter that holds the whole payload.
@@ -168,8 +169,9 @@ impl DeadLetters {
                     position,
                     bytes,
                     bytes_max,
-                    "a dead letter does not fit its queue: the message stays on the source queue until that queue's \
-                     redrive policy moves it"
+                    "a dead letter does not fit its queue, not even packed: set dead_letter.overflow, or raise the \
+                     queue's MaximumMessageSize; until then its message comes again, and a queue's redrive policy may \
+                     move it"
                 );
                 self.metrics.process.letters_too_large.increment(1);
                 posting.delivery.receipt.return_after(TOO_LARGE_AGAIN_AFTER);

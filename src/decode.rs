@@ -12,10 +12,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{
-    failure::{Reason, Rejection},
-    limits::SQS_BYTES_MAX,
-};
+use crate::failure::{Reason, Rejection};
 
 mod canonical;
 mod envelope;
@@ -25,10 +22,13 @@ mod notification;
 mod packing;
 mod parts;
 mod relayed;
+mod stored;
 
+pub(crate) use self::stored::pointer as pointer_to_stored;
 pub use self::{
     canonical::{DEPTH_MAX, hash as canonical_hash},
     found::{Found, Notice, ObjectRef},
+    stored::Sum,
 };
 use self::{packing::Unpacking, parts::Parts};
 
@@ -120,11 +120,16 @@ pub fn unpack(body: Bytes) -> Unpacked {
         let text = format!("more than the {events_max} events that {bytes} bytes may hold");
         return Unpacked::rejected(body, Rejection::new(Reason::TooManyEvents, text));
     }
-    if let [only] = &mut *parts
-        && only.original.len() > SQS_BYTES_MAX.max(body.len())
-    {
-        // No letter could carry it; packed, as it came, it can be.
-        only.original = body;
+    if parts.len() > 1 {
+        parts.iter_mut().for_each(refuse_stored);
     }
     Unpacked { parts, added_bytes }
+}
+
+/// What a pointer leads to takes the place of the message, and so has no neighbours.
+fn refuse_stored(part: &mut Decoded) {
+    if matches!(&part.found, Found::Object(object) if object.whole.is_some()) {
+        let sentence = "a pointer to the event of a letter has to be the only thing in its message";
+        part.found = Found::Rejected(Rejection::new(Reason::BrokenEnvelope, sentence));
+    }
 }

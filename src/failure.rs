@@ -145,9 +145,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Whether a service's code asks for fewer calls: `Throttling`, `ThrottlingException`, `RequestThrottled` and their like.
+/// Whether a service's code asks for fewer calls: `Throttling`, `ThrottlingException`, `RequestThrottled` and their like,
+/// and the `ProvisionedThroughputExceededException` of tables and streams.
 pub fn is_throttling(code: &str) -> bool {
-    code.contains("Throttl")
+    code.contains("Throttl") || code.contains("ThroughputExceeded")
 }
 
 /// Why a call to the outside failed as a whole.

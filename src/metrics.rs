@@ -175,7 +175,7 @@ registry! {
         receivers: Gauge = "tributary_receivers",
         /// Seconds between the sending and the receiving of the message received last.
         queue_lag_seconds: Gauge = "tributary_queue_lag_seconds",
-        /// Dead letters that fit no queue: their messages wait for the source queue's own redrive policy.
+        /// Dead letters that do not fit their queue, not even packed, and have no other place to go.
         letters_too_large: Counter = "tributary_letters_too_large_total",
         /// Ids that the ledger remembers.
         ledger_entries: Gauge = "tributary_ledger_entries",

@@ -35,7 +35,7 @@ use tracing::error;
 use crate::{
     aws::Aws,
     clock::Clock,
-    config::{LogPlace, PublishLogConfig},
+    config::{PublishLogConfig, Storage},
     event::ContentHash,
     failure::CallError,
     gate::{Cause, Gate},
@@ -129,8 +129,8 @@ impl PublishLog {
     /// As configured, for this worker.
     pub fn new(config: &PublishLogConfig, aws: &Aws, worker: &str) -> Self {
         let shelf: Box<dyn Shelf> = match &config.to {
-            LogPlace::Folder(path) => Box::new(Folder::new(path.clone())),
-            LogPlace::S3 { bucket, prefix } => Box::new(Bucket::new(aws, bucket, prefix)),
+            Storage::Folder(path) => Box::new(Folder::new(path.clone())),
+            Storage::S3 { bucket, prefix } => Box::new(Bucket::new(aws, bucket, prefix)),
         };
         let clock = Clock::system();
         Self {

@@ -5,13 +5,12 @@
 use super::Failure;
 use crate::failure::CallError;
 
-/// Codes that only an operator can cure.
-const OURS: &[&str] = &[
+/// Codes that only an operator can cure, whatever was asked.
+pub(crate) const OURS: &[&str] = &[
     "ResourceNotFoundException",
-    "InvalidArgumentException",
-    "ValidationException",
     "AccessDeniedException",
     "AccessDenied",
+    "NotAuthorized",
     "KMSAccessDeniedException",
     "KMSDisabledException",
     "KMSInvalidStateException",
@@ -20,6 +19,7 @@ const OURS: &[&str] = &[
     "UnrecognizedClientException",
     "InvalidClientTokenId",
     "InvalidSignatureException",
+    "SignatureDoesNotMatch",
     "IncompleteSignature",
     "IncompleteSignatureException",
     "MissingAuthenticationToken",
@@ -30,13 +30,16 @@ const OURS: &[&str] = &[
     "UnknownOperationException",
 ];
 
-/// What a Kinesis error means, and what cures it.
+/// Codes that say no to what a request holds: to a record that is sent, or to a place that is read from.
+pub(crate) const INVALID: &[&str] = &["InvalidArgumentException", "ValidationException"];
+
+/// What a Kinesis error means to a reader, and what cures it.
 pub(crate) fn class_of(failed: Failure, stream: &str, actions: &str) -> CallError {
     let cure = match failed.code.as_str() {
         "ResourceNotFoundException" => {
             format!("check that the stream {stream} exists in this account and Region")
         }
-        "InvalidArgumentException" | "ValidationException" => format!(
+        code if INVALID.contains(&code) => format!(
             "if the stream {stream} was deleted and made again, its leases are of the old one: remove them, or set their \
              checkpoints with `tributary checkpoint set`"
         ),
@@ -48,7 +51,7 @@ pub(crate) fn class_of(failed: Failure, stream: &str, actions: &str) -> CallErro
         code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
         _ => format!("check that the role may call {actions} on {stream}"),
     };
-    failed.classed(OURS, &cure)
+    failed.classed(&[OURS, INVALID].concat(), &cure)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use time::Date;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    enqueue::{pack::Batch, queue},
+    enqueue::{pack::Batch, queue, target::Target},
     run::Signals,
 };
 use crate::{
@@ -107,7 +107,7 @@ async fn send(
     let mut signals = Signals::new().map_err(CommandError::failed)?;
     let (parcels, mut waiting) = mpsc::channel(WAITING_PARCELS);
     let mut reading = read(args, checkpoint.after.clone(), parcels).await;
-    let target = queue::target(queue_url, &args.group).await;
+    let target = Target::Queue(queue::target(queue_url, &args.group).await);
     let mut delivery =
         Delivery::new(target, args.concurrency as usize, file, checkpoint, noun(&args.history));
     let ending = delivery.run(&mut waiting, async || signals.next().await).await;
@@ -148,8 +148,9 @@ fn end(ending: Ending, summary: &Summary, delivery: &Delivery, is_found: bool) -
         }
         Ending::Refused(failure) => {
             go_on(delivery);
-            let (queue, code, message) = (&delivery.target.queue_url, failure.code, failure.message);
-            Err(CommandError::Failed(format!("the queue {queue} takes nothing: {code}: {message}").into()))
+            let target = &delivery.target;
+            let trouble = target.trouble(failure);
+            Err(CommandError::Failed(format!("the {target} takes nothing: {trouble}").into()))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `tributary enqueue`: events from files or stdin to a queue.
+//! `tributary enqueue`: events from files or stdin to a queue or a stream.
 //!
 //! One thread reads, cuts and packs; up to `--concurrency` calls send. Between them waits a bounded number of
 //! batches, so memory does not grow with the files. Every piece is sent, or named on stderr by file and line.
@@ -18,7 +18,7 @@ use crate::{
     cli::EnqueueArgs,
     command::{CommandError, Exit},
     decode::GZIP_MAGIC,
-    limits, output,
+    output,
     tasks::joined,
 };
 
@@ -26,22 +26,25 @@ pub(super) mod cut;
 pub(super) mod pack;
 pub(super) mod queue;
 pub(super) mod send;
+pub(super) mod stream;
+pub(super) mod target;
 
 use cut::Cutter;
-use pack::{Batch, Packer};
-use send::{NotSent, Sent, Target};
+use pack::{Batch, Limits, Packer};
+use send::{NotSent, Sent};
+use target::Target;
 
-/// Batches that wait for a call, at most 1 MiB each.
+/// Batches that wait for a call: at most 1 MiB each for a queue, and 10 MiB for a stream.
 const WAITING_BATCHES: usize = 8;
 
 /// What became of all files.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
-    /// Events that SQS has confirmed.
+    /// Events that were confirmed.
     events: u64,
-    /// Messages that SQS has confirmed.
+    /// Messages that were confirmed, or records.
     messages: u64,
-    /// Messages that SQS refused or never confirmed.
+    /// Messages that were refused or never confirmed, or records.
     failed_messages: u64,
     /// Pieces of files that no message can carry.
     unsendable: u64,
@@ -50,17 +53,16 @@ struct Summary {
 /// Sends all files.
 ///
 /// # Errors
-/// No queue is named, a file cannot be read, or SQS refuses every call.
+/// Neither a queue nor a stream is named, a file cannot be read, or every call is refused.
 pub async fn enqueue(args: EnqueueArgs) -> Result<Exit, CommandError> {
-    let queue_url = queue::url(args.queue_url.as_deref(), &args.file)?;
-    let target = queue::target(queue_url, &args.group).await;
-    // One group keeps its order only if one call is in flight.
-    let concurrency = if target.group.is_some() { 1 } else { args.concurrency as usize };
+    let target = Target::of(&args).await?;
+    let limits = target.limits(args.events_per_message);
+    let concurrency = if target.keeps_order() { 1 } else { args.concurrency as usize };
     let progress = progress(&args.files);
     let (batches, mut waiting) = mpsc::channel(WAITING_BATCHES);
     let mut reading = JoinSet::new();
-    let (files, events_per_message, bar) = (args.files, args.events_per_message, progress.clone());
-    reading.spawn_blocking(move || read(&files, Packer::new(events_per_message), &batches, &bar));
+    let (files, bar) = (args.files, progress.clone());
+    reading.spawn_blocking(move || read(&files, limits, &batches, &bar));
     let mut summary = Summary::default();
     let sending = send_all(&target, &mut waiting, concurrency, &mut summary, &progress).await;
     // Tells the reader to stop, if sending did.
@@ -68,8 +70,8 @@ pub async fn enqueue(args: EnqueueArgs) -> Result<Exit, CommandError> {
     let (unsendable, read) = joined(reading.join_next().await).unwrap_or((0, Ok(())));
     summary.unsendable = unsendable;
     progress.finish_and_clear();
-    tell(&summary, args.json)?;
-    sending.map_err(|failure| CommandError::Failed(refused(&target, &failure).into()))?;
+    tell(&summary, limits.noun, args.json)?;
+    sending.map_err(|failure| CommandError::Failed(refused(&target, failure).into()))?;
     read?;
     Ok(if summary.failed_messages + summary.unsendable == 0 { Exit::Done } else { Exit::Incomplete })
 }
@@ -78,11 +80,11 @@ pub async fn enqueue(args: EnqueueArgs) -> Result<Exit, CommandError> {
 /// is still sent.
 fn read(
     files: &[PathBuf],
-    mut packer: Packer,
+    limits: Limits,
     batches: &mpsc::Sender<Batch>,
     progress: &ProgressBar,
 ) -> (u64, Result<(), CommandError>) {
-    let mut unsendable = 0;
+    let (mut packer, mut unsendable) = (Packer::new(limits), 0);
     let mut read = Ok(());
     for file in files {
         read = read_file(file, &mut packer, &mut unsendable, batches, progress);
@@ -104,7 +106,7 @@ fn read_file(
 ) -> Result<(), CommandError> {
     let name = if is_stdin(file) { "stdin".to_owned() } else { file.display().to_string() };
     let input = progress.wrap_read(open(file, &name)?);
-    let mut cutter = Cutter::new(input, limits::SQS_BYTES_MAX);
+    let mut cutter = Cutter::new(input, packer.piece_bytes_max());
     packer.begin_file(&name);
     while let Some(piece) =
         cutter.next_piece().map_err(|source| CommandError::Read { name: name.clone(), source })?
@@ -196,25 +198,24 @@ fn progress(files: &[PathBuf]) -> ProgressBar {
     }
 }
 
-fn tell(summary: &Summary, json: bool) -> Result<(), CommandError> {
+fn tell(summary: &Summary, noun: &str, json: bool) -> Result<(), CommandError> {
     if json {
         return Ok(output::print_json(summary)?);
     }
     let Summary { events, messages, failed_messages, unsendable } = summary;
-    output::print(format_args!("sent {events} events in {messages} messages"))?;
+    output::print(format_args!("sent {events} events in {messages} {noun}s"))?;
     if failed_messages + unsendable > 0 {
         output::print(format_args!(
-            "not sent: {failed_messages} messages that the queue did not take, {unsendable} pieces that no message can carry"
+            "not sent: {failed_messages} {noun}s that were not taken, {unsendable} pieces that no {noun} can carry"
         ))?;
     }
     Ok(())
 }
 
-fn refused(target: &Target, failure: &Failure) -> String {
-    let Failure { code, message, .. } = failure;
+fn refused(target: &Target, failure: Failure) -> String {
+    let trouble = target.trouble(failure);
     format!(
-        "the queue {} takes nothing: {code}: {message}; when that is cured send the files again: what was sent before \
-         comes out as duplicates",
-        target.queue_url
+        "the {target} takes nothing: {trouble}; when that is cured send the files again: what was sent before comes out \
+         as duplicates"
     )
 }

@@ -1,15 +1,14 @@
 //! `tributary ledger`: one entry of a shared ledger, its removal, and what the ledger says of itself.
 
-use std::{
-    env,
-    io::{self, IsTerminal as _},
-    path::Path,
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use tracing::warn;
 
-use super::{CommandError, Exit, trace::Said};
+use super::{
+    CommandError, Exit,
+    operator::{is_confirmed, operator},
+    trace::Said,
+};
 use crate::{
     aws::Aws,
     cli::{ForgetArgs, LedgerArgs, LedgerQuestion},
@@ -107,7 +106,11 @@ async fn forget(asked: &Asked, args: ForgetArgs) -> Result<Exit, CommandError> {
         )));
     }
     let state = state_name(&entry.state);
-    if !args.yes && !is_confirmed(&destination, state)? {
+    let question = format_args!(
+        "{destination}: {state}. Once it is forgotten, a copy that comes again is published again, under the same UID. \
+         Forget it?"
+    );
+    if !args.yes && !is_confirmed(question)? {
         output::note("nothing was forgotten");
         return Ok(Exit::Incomplete);
     }
@@ -138,29 +141,6 @@ fn state_name(state: &State) -> &'static str {
         State::Published { .. } => "published",
         State::DeadLettered { .. } => "dead-lettered",
     }
-}
-
-/// Asks at the terminal; without one, only `--yes` is an answer.
-fn is_confirmed(destination: &str, state: &str) -> Result<bool, CommandError> {
-    if !io::stdin().is_terminal() {
-        return Err(CommandError::Usage("nobody is there to confirm: add --yes".to_owned()));
-    }
-    output::note(format_args!(
-        "{destination}: {state}. Once it is forgotten, a copy that comes again is published again, under the same UID. \
-         Forget it? [y/N]"
-    ));
-    let mut answer = String::new();
-    io::stdin()
-        .read_line(&mut answer)
-        .map_err(|source| CommandError::Read { name: "stdin".to_owned(), source })?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// Who sits at the terminal, as far as the machine knows.
-fn operator() -> String {
-    let of_environment = |name| env::var(name).ok().filter(|user: &String| !user.is_empty());
-    let user = of_environment("SUDO_USER").or_else(|| of_environment("USER"));
-    connect::worker_name(user.map(|user| format!("operator:{user}")).as_deref())
 }
 
 async fn stats(asked: &Asked, json: bool) -> Result<Exit, CommandError> {

@@ -7,7 +7,7 @@ use crate::{
     aws::Aws,
     cli::VerifyArgs,
     command::{CommandError, Exit},
-    config::LogPlace,
+    config::Storage,
     output,
     publish_log::{
         Archive, ArchiveError, LineHash,
@@ -62,10 +62,10 @@ pub async fn verify(args: VerifyArgs) -> Result<Exit, CommandError> {
 }
 
 /// The log at a place, with credentials if it is in S3.
-pub(super) async fn archive(place: &LogPlace) -> Archive {
+pub(super) async fn archive(place: &Storage) -> Archive {
     match place {
-        LogPlace::Folder(path) => Archive::Folder(path.clone()),
-        LogPlace::S3 { bucket, prefix } => Archive::in_bucket(&Aws::from_environment().await, bucket, prefix),
+        Storage::Folder(path) => Archive::Folder(path.clone()),
+        Storage::S3 { bucket, prefix } => Archive::in_bucket(&Aws::from_environment().await, bucket, prefix),
     }
 }
 

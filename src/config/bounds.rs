@@ -9,7 +9,7 @@ pub(super) use source::has_use;
 
 use crate::{
     config::{
-        Finding, RawConfig,
+        Finding, RawConfig, Storage,
         keys::{self, AnyKey, environment_name, named},
         kinds::written,
     },
@@ -48,6 +48,7 @@ pub(crate) fn warnings(raw: &RawConfig) -> Vec<Finding> {
     warnings.extend(short_window(raw));
     warnings.extend(objects(raw));
     warnings.extend(source::warnings(raw));
+    warnings.extend(overflow(raw));
     warnings
 }
 
@@ -269,6 +270,22 @@ fn objects(raw: &RawConfig) -> Option<Finding> {
             keys::OBJECTS_CONCURRENCY_MAX.path,
             format!("{at_once} objects at once, and flow.max_in_flight_bytes has room for {most}"),
             format!("lower it, or raise flow.max_in_flight_bytes to {at_once}MiB"),
+        )
+    })
+}
+
+/// A letter that leads to an object is read again only where objects are.
+fn overflow(raw: &RawConfig) -> Option<Finding> {
+    let Storage::S3 { bucket, .. } = raw.get(&keys::DEAD_LETTER_OVERFLOW)? else { return None };
+    let is_read = raw.get(&keys::OBJECTS_BUCKETS).is_some_and(|buckets| buckets.has(&bucket));
+    (!is_read).then(|| {
+        Finding::about(
+            raw,
+            keys::DEAD_LETTER_OVERFLOW.path,
+            format!(
+                "the bucket {bucket} is not in objects.buckets: letters that lead there cannot be sent back"
+            ),
+            "list it there, and allow s3:GetObject on it, at the latest before letters are sent back",
         )
     })
 }

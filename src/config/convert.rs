@@ -113,7 +113,10 @@ fn build(raw: &RawConfig, formats: Arc<Formats>) -> Option<Config> {
         },
         formats,
         objects: objects(raw)?,
-        dead_letter: DeadLetterConfig { queue_url: raw.get(&keys::DEAD_LETTER_QUEUE_URL)? },
+        dead_letter: DeadLetterConfig {
+            queue_url: raw.get(&keys::DEAD_LETTER_QUEUE_URL)?,
+            overflow: raw.get(&keys::DEAD_LETTER_OVERFLOW),
+        },
         destinations: destinations?,
         unmatched: raw.get(&keys::UNMATCHED_POLICY)?,
         dedupe: DedupeConfig {

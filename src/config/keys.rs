@@ -314,8 +314,13 @@ keys! {
          flow.max_in_flight_bytes. Raise it where objects are many and small; one large object is never read faster.";
 
     DEAD_LETTER_QUEUE_URL: QueueUrl = "dead_letter.queue_url", DEAD_LETTER_QUEUE, QueueUrl,
-        "Where dead letters go. Must be another queue than the source, FIFO if the source is a FIFO queue and standard otherwise, with the \
-         longest retention (14 days). Everyone sets it.";
+        "Where dead letters go. Must be another queue than the source, FIFO if the source is a FIFO queue and standard \
+         otherwise, with the longest retention (14 days). Everyone sets it.";
+    DEAD_LETTER_OVERFLOW: Place = "dead_letter.overflow", Absent::Nothing { example: "s3://audit-overflow/letters" },
+        Place,
+        "Where an event goes that is too large for the dead-letter queue, even packed: s3://bucket/prefix, or a folder. \
+         Its letter then leads to it. Without it, such an event is returned and tried again: for ever, or until the \
+         source queue's redrive policy moves its message. Set it where events may have more than 750 kB.";
 
     CHANNEL_ARN: Channel = "destinations.*.channel_arn", CHANNEL, Channel,
         "Where to publish. The Region of the calls and the recipientAccountId of every event are taken from it. \
@@ -485,6 +490,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 58);
+        assert_eq!(ALL.len(), 59);
     }
 }

@@ -351,6 +351,28 @@ fn objects_are_read_from_listed_buckets_alone_and_only_so_many_as_there_is_room_
 }
 
 #[test]
+fn a_letter_that_leads_to_a_bucket_that_is_not_read_is_warned_of() {
+    let overflow = |text: &str, buckets: &str| {
+        let text = format!("[dead_letter]\noverflow = '{text}'\n{buckets}");
+        let (config, warnings) = load(&text, &[]).unwrap();
+        (config.dead_letter.overflow.unwrap(), warnings)
+    };
+    let in_s3 = Storage::S3 { bucket: "over-flow".into(), prefix: String::new() };
+    for (buckets, count) in
+        [("", 1), ("[objects]\nbuckets = 'logs'", 1), ("[objects]\nbuckets = 'over-*'", 0)]
+    {
+        let (storage, warnings) = overflow("s3://over-flow", buckets);
+        assert_eq!((storage, warnings.len()), (in_s3.clone(), count), "{buckets}");
+        assert!(
+            warnings.iter().all(|warning| warning.to_string().contains("objects.buckets")),
+            "{warnings:?}"
+        );
+    }
+    assert_eq!(overflow("/var/letters", ""), (Storage::Folder("/var/letters".into()), Vec::new()));
+    assert!(load("[dead_letter]\noverflow = 'gs://over-flow'", &[]).is_err());
+}
+
+#[test]
 fn the_external_id_is_never_printed() {
     let variables = [("TRIBUTARY_DESTINATIONS_LAKE_EXTERNAL_ID", SECRET)];
     let (config, _) = load("", &variables).unwrap();
@@ -425,10 +447,12 @@ fn the_reference_loads_with_its_defaults_and_with_every_line_uncommented() {
         redaction.drop.is_some() && redaction.mask.is_some() && redaction.hash.is_some(),
         "{redaction:?}"
     );
+    let overflow = loaded.dead_letter.overflow.take();
+    assert_eq!(overflow, Some(Storage::S3 { bucket: "audit-overflow".into(), prefix: "letters".into() }));
     let objects = loaded.objects.take().unwrap();
     assert_eq!(Some(objects.buckets), Buckets::parse("audit-logs,trail-*"));
     let to = loaded.publish_log.take().unwrap().to;
-    assert_eq!(to, LogPlace::S3 { bucket: "audit-proof".into(), prefix: "tributary".into() });
+    assert_eq!(to, Storage::S3 { bucket: "audit-proof".into(), prefix: "tributary".into() });
     assert_eq!(format!("{loaded:?}"), defaults);
 }
 

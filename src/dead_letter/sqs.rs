@@ -1,12 +1,15 @@
-//! The adapter to SQS: one message for each letter, its body the event's own bytes.
+//! The adapter to SQS: one message for each letter, its body the event's own bytes. Those that are too many are packed, and
+//! those that are too many even so are kept elsewhere first.
 //!
 //! What the letter says about the event travels in message attributes, so that the queue's own redrive
 //! (`StartMessageMoveTask`, the console's button) sends the event back as it came. The attribute `tributary.letter`
 //! tells dedupe that an operator wants it tried again.
 
+mod packed;
+mod posted;
 mod words;
 
-use words::Attributes;
+use posted::Posted;
 pub(crate) use words::about_again;
 
 use std::{
@@ -15,20 +18,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use aws_sdk_sqs::{
-    Client,
-    types::{MessageAttributeValue, QueueAttributeName, SendMessageBatchRequestEntry},
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use bytes::Bytes;
 
-use super::{DeadLetter, Letter, StoreError};
+use super::{DeadLetter, Letter, StoreError, overflow::Overflow};
 use crate::{
     aws::{
         Aws, Reached, failure,
-        sqs::{carries, class_of, of_entry},
+        sqs::{class_of, of_entry},
     },
     config::{DeadLetterConfig, is_fifo},
+    decode::Sum,
     failure::CallError,
     limits,
 };
@@ -37,12 +37,11 @@ use crate::{
 pub const LETTER_ATTRIBUTE: &str = "tributary.letter";
 /// Holds the reason code, for filters.
 pub const REASON_ATTRIBUTE: &str = "tributary.reason";
-/// `base64` where the body could not be carried as it is; `empty` where there is none, and SQS wants one.
+/// `base64` where the body could not be carried as it is, or is packed; `empty` where there is none, and SQS wants one;
+/// `stored` where it only leads to the event.
 pub const ENCODING_ATTRIBUTE: &str = "tributary.encoding";
 /// Stands for a body without a byte, where the encoding is `empty`.
 const EMPTY_BODY: &str = "(empty)";
-/// Says that every attribute is text; counts towards the size.
-const STRING_TYPE: &str = "String";
 
 /// A queue for letters.
 pub struct SqsDeadLetters {
@@ -50,19 +49,26 @@ pub struct SqsDeadLetters {
     queue_url: String,
     /// What the queue takes; asked for once.
     bytes_max: AtomicUsize,
+    overflow: Option<Overflow>,
 }
 
-/// A letter as it will be sent.
-struct Posted {
-    body: String,
-    attributes: Vec<(&'static str, String)>,
+/// Letters of one call while they are sent.
+struct Sending<'a> {
+    letters: &'a SqsDeadLetters,
+    results: Vec<Option<Result<(), StoreError>>>,
+    batch: Vec<(usize, Posted)>,
+    batch_bytes: usize,
 }
 
 impl SqsDeadLetters {
     /// Sends to the queue that `config` names.
     pub fn new(aws: &Aws, config: &DeadLetterConfig) -> Self {
-        let client = aws.sqs(&config.queue_url);
-        Self { client, queue_url: config.queue_url.clone(), bytes_max: AtomicUsize::new(0) }
+        Self {
+            client: aws.sqs(&config.queue_url),
+            queue_url: config.queue_url.clone(),
+            bytes_max: AtomicUsize::new(0),
+            overflow: config.overflow.as_ref().map(|storage| Overflow::new(aws, storage)),
+        }
     }
 
     /// The queue's own `MaximumMessageSize`, which may be lower than what SQS allows. Where the role may not ask,
@@ -126,107 +132,73 @@ impl SqsDeadLetters {
 impl DeadLetter for SqsDeadLetters {
     async fn store(&self, letters: &[Letter]) -> Vec<Result<(), StoreError>> {
         let bytes_max = self.bytes_max().await;
-        let mut results: Vec<Option<Result<(), StoreError>>> = letters.iter().map(|_| None).collect();
-        let mut batch: Vec<(usize, Posted)> = Vec::new();
-        let mut batch_bytes = 0;
+        let mut sending = Sending::new(self, letters.len());
+        let mut apart = Vec::new();
         for (at, letter) in letters.iter().enumerate() {
-            let posted = match Posted::within(letter, bytes_max) {
-                Ok(posted) => posted,
-                Err(bytes) => {
-                    results[at] = Some(Err(StoreError::TooLarge { bytes, bytes_max }));
-                    continue;
-                }
-            };
-            if batch.len() == limits::SQS_BATCH_MAX || batch_bytes + posted.bytes() > limits::SQS_BYTES_MAX {
-                for (at, result) in self.send(&std::mem::take(&mut batch)).await {
-                    results[at] = Some(result);
-                }
-                batch_bytes = 0;
-            }
-            batch_bytes += posted.bytes();
-            batch.push((at, posted));
-        }
-        if !batch.is_empty() {
-            for (at, result) in self.send(&batch).await {
-                results[at] = Some(result);
+            match Posted::within(letter, bytes_max, self.overflow.as_ref()).await {
+                Ok(posted) => match posted.apart {
+                    Some(sum) => apart.push((at, posted, sum, letter.original.clone())),
+                    None => sending.add(at, posted).await,
+                },
+                Err(bytes) => sending.results[at] = Some(Err(StoreError::TooLarge { bytes, bytes_max })),
             }
         }
-        let unmentioned =
-            || Err(StoreError::Call(CallError::transient("unmentioned", "the letter was not sent")));
-        results.into_iter().map(|result| result.unwrap_or_else(unmentioned)).collect()
+        if !apart.is_empty() {
+            sending.send().await;
+            self.keep_apart(apart, &mut sending).await;
+        }
+        sending.send().await;
+        sending.results()
     }
 }
 
-impl Posted {
-    /// The letter with as much of its words as fits: its sentence is shortened, then the attributes of the event's
-    /// message are left out. Else the number of bytes that it needs.
-    fn within(letter: &Letter, bytes_max: usize) -> Result<Self, usize> {
-        let whole = Self::shortened(letter, Attributes::Kept, bytes_max);
-        if whole.is_ok() || letter.about.attributes.is_empty() {
-            return whole;
-        }
-        Self::shortened(letter, Attributes::LeftOut, bytes_max)
-    }
-
-    fn shortened(letter: &Letter, kept: Attributes, bytes_max: usize) -> Result<Self, usize> {
-        let whole = Self::new(letter, &letter.detail, kept);
-        if whole.bytes() <= bytes_max {
-            return Ok(whole);
-        }
-        let least = Self::new(letter, "", kept);
-        if least.bytes() > bytes_max {
-            return Err(least.bytes());
-        }
-        let room = bytes_max - least.bytes();
-        // One byte of the sentence may take six when escaped.
-        let cut = letter.detail.floor_char_boundary(room / 6);
-        Ok(Self::new(letter, &letter.detail[..cut], kept))
-    }
-
-    fn new(letter: &Letter, detail: &str, kept: Attributes) -> Self {
-        let mut attributes = vec![
-            (LETTER_ATTRIBUTE, words::words(letter, detail, kept)),
-            (REASON_ATTRIBUTE, letter.reason.code().to_owned()),
-        ];
-        let body = match std::str::from_utf8(&letter.original) {
-            Ok("") => {
-                attributes.push((ENCODING_ATTRIBUTE, "empty".to_owned()));
-                EMPTY_BODY.to_owned()
+impl SqsDeadLetters {
+    /// Last, because a store that does not answer must not hold up letters that have no need of it. For the same reason
+    /// nothing more is asked of it in this call.
+    async fn keep_apart(&self, apart: Vec<(usize, Posted, Sum, Bytes)>, sending: &mut Sending<'_>) {
+        let Some(overflow) = &self.overflow else { return };
+        let mut failed = None;
+        for (at, posted, sum, original) in apart {
+            if failed.is_none() {
+                failed = overflow.keep(sum, original).await.err();
             }
-            Ok(text) if text.chars().all(carries) => text.to_owned(),
-            _ => {
-                attributes.push((ENCODING_ATTRIBUTE, "base64".to_owned()));
-                STANDARD.encode(&letter.original)
+            match &failed {
+                None => sending.add(at, posted).await,
+                Some(error) => sending.results[at] = Some(Err(StoreError::Call(error.clone()))),
             }
-        };
-        Self { body, attributes }
+        }
+    }
+}
+
+impl<'a> Sending<'a> {
+    fn new(letters: &'a SqsDeadLetters, count: usize) -> Self {
+        Self { letters, results: (0..count).map(|_| None).collect(), batch: Vec::new(), batch_bytes: 0 }
     }
 
-    /// As SQS counts: the body, and of each attribute its name, its type and its value.
-    fn bytes(&self) -> usize {
-        let attributes =
-            self.attributes.iter().map(|(name, value)| name.len() + STRING_TYPE.len() + value.len());
-        self.body.len() + attributes.sum::<usize>()
+    /// Sends what was added before, where this one would be too much for a call.
+    async fn add(&mut self, at: usize, posted: Posted) {
+        let bytes = posted.bytes();
+        if self.batch.len() == limits::SQS_BATCH_MAX || self.batch_bytes + bytes > limits::SQS_BYTES_MAX {
+            self.send().await;
+        }
+        self.batch_bytes += bytes;
+        self.batch.push((at, posted));
     }
 
-    fn entry(
-        &self,
-        at: usize,
-        is_fifo: bool,
-    ) -> Result<SendMessageBatchRequestEntry, aws_sdk_sqs::error::BuildError> {
-        let mut entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&self.body);
-        for (name, value) in &self.attributes {
-            let value =
-                MessageAttributeValue::builder().data_type(STRING_TYPE).string_value(value).build()?;
-            entry = entry.message_attributes(*name, value);
+    async fn send(&mut self) {
+        if self.batch.is_empty() {
+            return;
         }
-        if is_fifo {
-            // Letters are in no order among themselves, and none waits for another in its group; each is sent
-            // once, whatever its content.
-            let unique = uuid::Uuid::new_v4().to_string();
-            entry = entry.message_group_id(&unique).message_deduplication_id(unique);
+        self.batch_bytes = 0;
+        for (at, result) in self.letters.send(&std::mem::take(&mut self.batch)).await {
+            self.results[at] = Some(result);
         }
-        entry.build()
+    }
+
+    fn results(self) -> Vec<Result<(), StoreError>> {
+        let unmentioned =
+            || Err(StoreError::Call(CallError::transient("unmentioned", "the letter was not sent")));
+        self.results.into_iter().map(|result| result.unwrap_or_else(unmentioned)).collect()
     }
 }
 

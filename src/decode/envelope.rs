@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use sha2::{Digest, Sha256};
 
-use super::{Decoded, Found, logs, notification, relayed};
+use super::{Decoded, Found, logs, notification, relayed, stored};
 use crate::{
     event::RawEvent,
     failure::{Reason, Rejection},
@@ -81,6 +81,7 @@ fn opener(key: &str) -> Option<Opener> {
         "Sns" => relayed::sns,
         "records" => relayed::firehose,
         "eventData" | "EventData" => put_entry,
+        "tributary.stored" => stored::open,
         _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Sum;
 use crate::{
     event::RawEvent,
     failure::{Reason, Rejection},
@@ -48,6 +49,8 @@ pub struct ObjectRef {
     pub version: Option<String>,
     /// Bytes as stored, where the notification says it.
     pub bytes: Option<u64>,
+    /// It is no file of records: all its bytes, which have this sum, are to be read as if they were the message.
+    pub whole: Option<Sum>,
 }
 
 impl fmt::Display for ObjectRef {

@@ -57,7 +57,7 @@ pub(super) fn of_cloudtrail(raw: &RawEvent) -> Option<Result<Opened, Rejection>>
         let original = Bytes::from(format!("{{\"s3Bucket\":{bucket},\"s3ObjectKey\":[{key}]}}"));
         match object_key(json::shared_text(&key).map(String::from)) {
             Ok(key) => {
-                let object = ObjectRef { bucket: name.clone(), key, version: None, bytes: None };
+                let object = ObjectRef { bucket: name.clone(), key, version: None, bytes: None, whole: None };
                 Decoded { original, found: Found::Object(object) }
             }
             Err(rejection) => Decoded::rejected(original, rejection),
@@ -80,15 +80,16 @@ fn object(
         key: object_key(key)?,
         version: member(&object, version).and_then(|json| json::shared_text(&json)).map(String::from),
         bytes: member(&object, "size").and_then(|json| json.parse().ok()),
+        whole: None,
     })
 }
 
-fn bucket_name(name: Option<ByteString>) -> Result<String, Rejection> {
+pub(super) fn bucket_name(name: Option<ByteString>) -> Result<String, Rejection> {
     let is_one = |name: &ByteString| (1..=S3_BUCKET_CHARS_MAX).contains(&name.len());
     name.filter(is_one).map(String::from).ok_or_else(nameless)
 }
 
-fn object_key(key: Option<String>) -> Result<String, Rejection> {
+pub(super) fn object_key(key: Option<String>) -> Result<String, Rejection> {
     key.filter(|key| (1..=S3_KEY_BYTES_MAX).contains(&key.len())).ok_or_else(nameless)
 }
 
@@ -110,6 +111,6 @@ fn form_decoded(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-fn hexadecimal(digit: u8) -> Option<u8> {
+pub(super) fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }

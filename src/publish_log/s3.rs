@@ -8,34 +8,12 @@ use sha2::{Digest, Sha256};
 
 use super::{Part, Shelf, folder::file_name};
 use crate::{
-    aws::{Aws, Failure, failure},
+    aws::{
+        Aws, Failure, failure,
+        s3::{Actions, GET, PUT, about_object},
+    },
     failure::CallError,
 };
-
-/// Codes that only an operator can cure.
-const OURS: &[&str] = &[
-    "AccessDenied",
-    "AccountProblem",
-    "AllAccessDisabled",
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidBucketName",
-    "InvalidRequest",
-    "InvalidToken",
-    "KMS.DisabledException",
-    "KMS.NotFoundException",
-    "MethodNotAllowed",
-    "NoSuchBucket",
-    "PermanentRedirect",
-    "SignatureDoesNotMatch",
-];
-
-/// What the role must be allowed to do: on the object, and on its KMS key if it has one.
-type Actions = (&'static str, &'static str);
-
-const PUT: Actions = ("s3:PutObject", "kms:GenerateDataKey");
-const GET: Actions = ("s3:GetObject", "kms:Decrypt");
 
 /// A prefix in a bucket.
 pub struct Bucket {
@@ -50,20 +28,8 @@ impl Bucket {
         Self { client: aws.s3(), name: bucket.to_owned(), prefix: prefix.to_owned() }
     }
 
-    fn said(&self, failed: Failure, key: &str, (action, key_action): Actions) -> CallError {
-        let bucket = &self.name;
-        let cure = match failed.code.as_str() {
-            "NoSuchBucket" | "InvalidBucketName" => {
-                format!("check the bucket {bucket} in publish_log.to, its Region and its account")
-            }
-            "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
-                format!("the bucket {bucket} is in another Region: set AWS_REGION to it")
-            }
-            _ => format!(
-                "check that the role may call {action} on {bucket}/{key}, and {key_action} on its KMS key"
-            ),
-        };
-        failed.classed(OURS, &cure)
+    fn said(&self, failed: Failure, key: &str, actions: Actions) -> CallError {
+        about_object(failed, &self.name, key, actions, "publish_log.to")
     }
 
     /// Something is there already. Ours, if an earlier answer was lost; then all is well.
@@ -138,25 +104,10 @@ mod tests {
     use aws_config::{BehaviorVersion, SdkConfig};
 
     use super::*;
-    use crate::aws::Reached;
 
     fn bucket(prefix: &str) -> Bucket {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
         Bucket::new(&config.into(), "proof", prefix)
-    }
-
-    #[test]
-    fn what_is_forbidden_is_blamed_on_the_action_that_was_tried() {
-        for (actions, others) in [(PUT, GET), (GET, PUT)] {
-            let forbidden = Failure {
-                reached: Reached::Answer(403),
-                code: "AccessDenied".to_owned(),
-                message: "no".to_owned(),
-            };
-            let said = bucket("").said(forbidden, "a/b", actions).to_string();
-            assert!(said.contains(actions.0) && said.contains(actions.1), "{said}");
-            assert!(!said.contains(others.0) && !said.contains(others.1), "{said}");
-        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod fan_out;
 mod keeper;
 pub mod lease;
 mod messages;
+pub mod operator;
 mod poll;
 pub mod position;
 pub mod progress;
@@ -29,7 +30,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+    time::Instant,
+};
 
 use super::{Handle, Message, Source};
 use crate::{
@@ -46,6 +51,9 @@ use shards::Beginning;
 use state::State;
 use tenancy::Times;
 
+/// Writes to the table under way at once.
+const WRITES_MAX: usize = 32;
+
 /// A stream as a source.
 pub struct KinesisSource {
     shared: Arc<Shared>,
@@ -61,6 +69,10 @@ struct Shared {
     changed: Notify,
     /// The keeper is to look at the table now.
     look_now: Notify,
+    /// Writes to the table under way. They outlive the loops that began them: what became of a lease has to be known when
+    /// the source is closed.
+    writes: Mutex<JoinSet<()>>,
+    writes_at_once: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -113,6 +125,8 @@ impl KinesisSource {
             state: Mutex::new(state),
             changed: Notify::new(),
             look_now: Notify::new(),
+            writes: Mutex::default(),
+            writes_at_once: Arc::new(Semaphore::new(WRITES_MAX)),
             metrics,
         };
         Self { shared: Arc::new(shared) }

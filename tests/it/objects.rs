@@ -15,7 +15,7 @@ const TEXT: &[u8] = b"{\"a\":1}\n{\"b\":2}\n";
 
 impl S3 {
     fn object(&self, key: &str) -> ObjectRef {
-        ObjectRef { bucket: self.name.clone(), key: key.to_owned(), version: None, bytes: None }
+        ObjectRef { bucket: self.name.clone(), key: key.to_owned(), version: None, bytes: None, whole: None }
     }
 }
 

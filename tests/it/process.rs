@@ -12,6 +12,7 @@ mod endings;
 mod endpoints;
 mod fleet;
 mod full_disk;
+mod large_letters;
 mod ledger_gone;
 mod memory;
 mod misbehaving_lake;

@@ -3,6 +3,7 @@
 
 mod dead_letter;
 mod destination;
+mod leases;
 mod ledger;
 mod partial;
 mod source;

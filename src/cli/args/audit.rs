@@ -6,7 +6,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::ConfigFile;
 use crate::{
     config::{
-        ChannelArn, LogPlace,
+        ChannelArn, Storage,
         kinds::{Kind as _, Place},
     },
     publish_log::LineHash,
@@ -91,7 +91,7 @@ pub struct ForgetArgs {
 pub struct VerifyArgs {
     /// Where the log is: the folder or s3://bucket/prefix of publish_log.to
     #[arg(value_name = "PLACE", value_parser = place)]
-    pub place: LogPlace,
+    pub place: Storage,
     /// Only this chain: the name of one of the folders there
     #[arg(long, value_name = "NAME", value_parser = chain_name)]
     pub chain: Option<String>,
@@ -108,7 +108,7 @@ pub struct VerifyArgs {
 pub struct ReconcileArgs {
     /// Where the log is: the folder or s3://bucket/prefix of publish_log.to
     #[arg(long, value_name = "PLACE", value_parser = place)]
-    pub log: LogPlace,
+    pub log: Storage,
     /// Compare what was accepted at this time or later
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: OffsetDateTime,
@@ -135,7 +135,7 @@ pub struct ReconcileArgs {
     pub json: bool,
 }
 
-fn place(text: &str) -> Result<LogPlace, String> {
+fn place(text: &str) -> Result<Storage, String> {
     Place.parse(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.cure))
 }
 

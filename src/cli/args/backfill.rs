@@ -7,7 +7,7 @@ use time::{Date, macros::format_description};
 
 use super::ConfigFile;
 use crate::config::{
-    LogPlace,
+    Storage,
     kinds::{Kind as _, Place},
 };
 
@@ -74,8 +74,8 @@ impl fmt::Display for History {
 
 fn history(text: &str) -> Result<History, String> {
     match Place.parse(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.cure))? {
-        LogPlace::Folder(path) => Ok(History::Folder(path)),
-        LogPlace::S3 { bucket, .. } => {
+        Storage::Folder(path) => Ok(History::Folder(path)),
+        Storage::S3 { bucket, .. } => {
             // As it was written: a slash at its end keeps out AWSLogs-old where AWSLogs is meant.
             let prefix = text.splitn(4, '/').nth(3).unwrap_or_default().to_owned();
             Ok(History::Bucket { bucket, prefix })

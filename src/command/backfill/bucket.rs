@@ -16,28 +16,15 @@ use tokio::{sync::mpsc, time::sleep};
 
 use super::{Parcel, Seen, wanted::Days};
 use crate::{
-    aws::{Aws, Failure, failure},
+    aws::{Aws, Failure, failure, s3::class_of},
     command::{CommandError, enqueue::pack::Message},
+    failure::CallError,
     intervals::Intervals,
     limits,
 };
 
 /// Tries of one page, those of the SDK inside each not counted.
 const TRIES_MAX: u32 = 8;
-/// Codes that only an operator can cure.
-const OURS: &[&str] = &[
-    "AccessDenied",
-    "AllAccessDisabled",
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidBucketName",
-    "InvalidToken",
-    "NoSuchBucket",
-    "PermanentRedirect",
-    "SignatureDoesNotMatch",
-];
-
 /// The objects of a bucket whose keys begin alike.
 pub(super) struct Bucket {
     client: Client,
@@ -126,27 +113,20 @@ impl Bucket {
         }
     }
 
-    fn said(&self, failed: Failure) -> crate::failure::CallError {
+    fn said(&self, failed: Failure) -> CallError {
         let bucket = &self.name;
-        let cure = match failed.code.as_str() {
-            "NoSuchBucket" | "InvalidBucketName" => {
-                format!("there is no bucket {bucket}: check its name, the account and AWS_REGION")
-            }
-            "PermanentRedirect" | "AuthorizationHeaderMalformed" => {
-                format!("the bucket {bucket} is in another Region: set AWS_REGION to it")
-            }
-            _ => format!(
-                "let whoever runs this command call s3:ListBucket on arn:aws:s3:::{bucket}, and the workers \
-                 s3:GetObject on its objects"
-            ),
-        };
-        failed.classed(OURS, &cure)
+        let missing = format!("there is no bucket {bucket}: check its name, the account and AWS_REGION");
+        let otherwise = format!(
+            "let whoever runs this command call s3:ListBucket on arn:aws:s3:::{bucket}, and the workers \
+             s3:GetObject on its objects"
+        );
+        class_of(failed, bucket, missing, otherwise)
     }
 }
 
 fn announcement(bucket: &str, key: &str) -> Message {
     Message {
-        body: json!({ "s3Bucket": bucket, "s3ObjectKey": [key] }).to_string(),
+        body: json!({ "s3Bucket": bucket, "s3ObjectKey": [key] }).to_string().into_bytes(),
         events: 1,
         file: Arc::from(format!("s3://{bucket}/{key}")),
         line: 0,
@@ -175,7 +155,10 @@ mod tests {
     #[test]
     fn an_object_is_announced_as_cloudtrail_does_whatever_its_key() {
         let message = announcement("trail", "a \"b\"\n/ü+%2B.json.gz");
-        assert_eq!(message.body, r#"{"s3Bucket":"trail","s3ObjectKey":["a \"b\"\n/ü+%2B.json.gz"]}"#);
+        assert_eq!(
+            message.body,
+            r#"{"s3Bucket":"trail","s3ObjectKey":["a \"b\"\n/ü+%2B.json.gz"]}"#.as_bytes()
+        );
     }
 
     #[test]

@@ -13,7 +13,10 @@ use crate::{
     aws::Failure,
     command::{
         CommandError,
-        enqueue::send::{self, NotSent, Sent, Target},
+        enqueue::{
+            send::{self, NotSent, Sent},
+            target::Target,
+        },
     },
     intervals::Intervals,
     output,
@@ -61,8 +64,7 @@ impl Delivery {
         checkpoint: Checkpoint,
         noun: &'static str,
     ) -> Self {
-        // One group keeps its order only if one call is in flight.
-        let concurrency = if target.group.is_some() { 1 } else { concurrency };
+        let concurrency = if target.keeps_order() { 1 } else { concurrency };
         let before = (checkpoint.objects, checkpoint.bytes);
         let progress = Progress::new(noun, before);
         Self {

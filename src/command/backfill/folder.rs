@@ -22,11 +22,11 @@ use crate::{
         CommandError,
         enqueue::{
             cut::Cutter,
-            pack::{Batch, Packer},
+            pack::{Batch, Limits, Packer},
         },
     },
     decode::GZIP_MAGIC,
-    limits, output,
+    output,
 };
 
 /// What a folder is read with.
@@ -49,7 +49,7 @@ impl Folder {
         parcels: &mpsc::Sender<Parcel>,
     ) -> Result<Seen, CommandError> {
         let mut reading = Reading {
-            packer: Packer::new(self.events_per_message),
+            packer: Packer::new(Limits::of_queue(self.events_per_message)),
             finished: VecDeque::new(),
             last: None,
             parcels,
@@ -90,7 +90,7 @@ impl Reading<'_> {
     fn file(&mut self, path: &Path, name: &str) -> Result<bool, CommandError> {
         let unreadable = |source| CommandError::Read { name: path.display().to_string(), source };
         self.packer.begin_file(name);
-        let mut cutter = Cutter::new(open(path).map_err(unreadable)?, limits::SQS_BYTES_MAX);
+        let mut cutter = Cutter::new(open(path).map_err(unreadable)?, self.packer.piece_bytes_max());
         loop {
             let piece = match cutter.next_piece() {
                 Ok(Some(piece)) => piece,
@@ -134,7 +134,7 @@ impl Reading<'_> {
     }
 
     fn finish(mut self) -> Seen {
-        let batches = std::mem::replace(&mut self.packer, Packer::new(1)).finish();
+        let batches = std::mem::replace(&mut self.packer, Packer::new(Limits::of_queue(1))).finish();
         let are_taken = batches.into_iter().all(|batch| self.hand_over(batch));
         // Nothing of any file is left: an empty batch says so.
         self.seen.is_all = are_taken && self.hand_over(Batch::new());

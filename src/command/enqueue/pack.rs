@@ -1,5 +1,5 @@
-//! Packs pieces into messages and messages into batches that SQS takes. In: located pieces. Out: [`Batch`]es, and
-//! for each piece that no message can carry the reason. Pure.
+//! Packs pieces into messages and messages into batches that a queue or a stream takes. In: located pieces, and the
+//! [`Limits`] of what takes them. Out: [`Batch`]es, and for each piece that no message can carry the reason. Pure.
 
 use std::sync::Arc;
 
@@ -11,11 +11,59 @@ use crate::{
 
 /// Several events share a message only up to this size: queues made before the limit was raised to 1 MiB keep it.
 const SHARED_BYTES_MAX: usize = 262_144;
+/// Records share a call only up to this size: what a call held before records could be larger than 1 MiB, and what
+/// other servers than AWS's still keep to.
+const SHARED_CALL_BYTES_MAX: usize = limits::KINESIS_PUT_BYTES_MAX / 2;
 
-/// One message to be.
+/// What a message carries, and a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// What a message is called there.
+    pub(crate) noun: &'static str,
+    body_bytes_max: usize,
+    events_per_message: u32,
+    /// What comes beside each body and is counted with it.
+    beside_bytes: usize,
+    batch_messages_max: usize,
+    /// Of several messages; one alone may be larger.
+    batch_bytes_max: usize,
+    /// Bodies are text of the characters that SQS carries.
+    is_text: bool,
+}
+
+impl Limits {
+    /// Of a queue.
+    pub(crate) fn of_queue(events_per_message: u32) -> Self {
+        Self {
+            noun: "message",
+            body_bytes_max: limits::SQS_BYTES_MAX,
+            events_per_message,
+            beside_bytes: 0,
+            batch_messages_max: limits::SQS_BATCH_MAX,
+            batch_bytes_max: limits::SQS_BYTES_MAX,
+            is_text: true,
+        }
+    }
+
+    /// Of a stream, whose records each have a key of so many bytes, and one event, so that each succeeds and fails by
+    /// itself.
+    pub(crate) fn of_stream(key_bytes: usize) -> Self {
+        Self {
+            noun: "record",
+            body_bytes_max: limits::KINESIS_RECORD_BYTES_MAX.saturating_sub(key_bytes),
+            events_per_message: 1,
+            beside_bytes: key_bytes,
+            batch_messages_max: limits::KINESIS_PUT_RECORDS_MAX,
+            batch_bytes_max: SHARED_CALL_BYTES_MAX,
+            is_text: false,
+        }
+    }
+}
+
+/// One message to be, or one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Message {
-    pub(crate) body: String,
+    pub(crate) body: Vec<u8>,
     /// Events in it; 1 for a piece that is sent as it is.
     pub(crate) events: u32,
     /// Where its first event begins.
@@ -23,7 +71,7 @@ pub(crate) struct Message {
     pub(crate) line: u64,
 }
 
-/// Up to ten messages and 1 MiB.
+/// As many messages as one call takes.
 pub(crate) type Batch = Vec<Message>;
 
 /// A piece that no message can carry.
@@ -35,7 +83,7 @@ pub(crate) struct Unsendable {
 
 /// Collects until a batch is full.
 pub(crate) struct Packer {
-    events_per_message: u32,
+    limits: Limits,
     file: Arc<str>,
     open: Option<Message>,
     batch: Batch,
@@ -43,8 +91,13 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    pub(crate) fn new(events_per_message: u32) -> Self {
-        Self { events_per_message, file: Arc::from(""), open: None, batch: Batch::new(), full: Vec::new() }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, file: Arc::from(""), open: None, batch: Batch::new(), full: Vec::new() }
+    }
+
+    /// The largest piece that may fit.
+    pub(crate) fn piece_bytes_max(&self) -> usize {
+        self.limits.body_bytes_max
     }
 
     /// The pieces that follow are of this file. No message spans two files.
@@ -64,14 +117,16 @@ impl Packer {
             Piece::Event(bytes) => (bytes, true),
             Piece::AsItIs(bytes) => (bytes, false),
             Piece::TooLarge(bytes) => {
-                let most = limits::SQS_BYTES_MAX;
-                return Err(unsendable(format!("{bytes} bytes, and a message holds {most}")));
+                let Limits { noun, body_bytes_max, .. } = self.limits;
+                return Err(unsendable(format!("{bytes} bytes, and a {noun} holds {body_bytes_max}")));
             }
             Piece::EndsEarly => return Err(unsendable("the file ends inside an array".into())),
         };
-        let body = sendable(bytes).map_err(|reason| unsendable(reason.into()))?;
-        let message = Message { body, events: 1, file: Arc::clone(&self.file), line };
-        if self.events_per_message > 1 && is_event {
+        if self.limits.is_text {
+            is_sendable(&bytes).map_err(|reason| unsendable(reason.into()))?;
+        }
+        let message = Message { body: bytes, events: 1, file: Arc::clone(&self.file), line };
+        if self.limits.events_per_message > 1 && is_event {
             self.join(message);
         } else {
             self.close();
@@ -97,13 +152,15 @@ impl Packer {
     /// Puts an event on a line of its own in the open message.
     fn join(&mut self, mut event: Message) {
         // Outside strings a line break is white space, and inside there is none: each event becomes one line.
-        event.body = event.body.replace(['\n', '\r'], " ");
+        for byte in event.body.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+            *byte = b' ';
+        }
         match &mut self.open {
             Some(open) if open.body.len() + 1 + event.body.len() <= SHARED_BYTES_MAX => {
-                open.body.push('\n');
-                open.body.push_str(&event.body);
+                open.body.push(b'\n');
+                open.body.append(&mut event.body);
                 open.events += 1;
-                if open.events == self.events_per_message {
+                if open.events == self.limits.events_per_message {
                     self.close();
                 }
             }
@@ -121,18 +178,21 @@ impl Packer {
     }
 
     fn add(&mut self, message: Message) {
-        let bytes: usize = self.batch.iter().map(|message| message.body.len()).sum();
-        if self.batch.len() == limits::SQS_BATCH_MAX || bytes + message.body.len() > limits::SQS_BYTES_MAX {
+        let Limits { beside_bytes, batch_messages_max, batch_bytes_max, .. } = self.limits;
+        let bytes_of = |message: &Message| message.body.len() + beside_bytes;
+        let bytes = self.batch.iter().map(bytes_of).sum::<usize>() + bytes_of(&message);
+        let is_full = self.batch.len() == batch_messages_max || bytes > batch_bytes_max;
+        if is_full && !self.batch.is_empty() {
             self.full.push(std::mem::take(&mut self.batch));
         }
         self.batch.push(message);
     }
 }
 
-/// The text, if SQS carries it.
-fn sendable(bytes: Vec<u8>) -> Result<String, &'static str> {
-    let text = String::from_utf8(bytes).map_err(|_| "not UTF-8, which a message must be")?;
-    if text.chars().all(carries) { Ok(text) } else { Err("holds a character that SQS does not carry") }
+/// Whether SQS carries it.
+fn is_sendable(bytes: &[u8]) -> Result<(), &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8, which a message must be")?;
+    if text.chars().all(carries) { Ok(()) } else { Err("holds a character that SQS does not carry") }
 }
 
 #[cfg(test)]
@@ -145,8 +205,8 @@ mod tests {
         Located { line: 1, piece: Piece::Event(text.as_bytes().to_vec()) }
     }
 
-    fn pack(events_per_message: u32, pieces: Vec<Located>) -> Vec<Batch> {
-        let mut packer = Packer::new(events_per_message);
+    fn pack(limits: Limits, pieces: Vec<Located>) -> Vec<Batch> {
+        let mut packer = Packer::new(limits);
         let mut batches = Vec::new();
         for piece in pieces {
             packer.push(piece).unwrap();
@@ -156,18 +216,24 @@ mod tests {
         batches
     }
 
+    fn text(message: &Message) -> &str {
+        std::str::from_utf8(&message.body).unwrap()
+    }
+
     #[test]
     fn events_share_a_message_as_lines_and_odd_lines_travel_alone() {
         let odd = Located { line: 3, piece: Piece::AsItIs(b"odd".to_vec()) };
         let pieces = vec![event("{1}"), event("{\n2}"), odd, event("{3}"), event("{4}"), event("{5}")];
-        let batches = pack(2, pieces);
-        let bodies: Vec<_> = batches.iter().flatten().map(|m| (m.body.as_str(), m.events)).collect();
+        let batches = pack(Limits::of_queue(2), pieces);
+        let bodies: Vec<_> = batches.iter().flatten().map(|m| (text(m), m.events)).collect();
         assert_eq!(bodies, [("{1}\n{ 2}", 2), ("odd", 1), ("{3}\n{4}", 2), ("{5}", 1)]);
     }
 
     #[test]
     fn one_event_in_a_message_keeps_every_byte() {
-        assert_eq!(pack(1, vec![event("{\n2}")])[0][0].body, "{\n2}");
+        for limits in [Limits::of_queue(1), Limits::of_stream(16)] {
+            assert_eq!(text(&pack(limits, vec![event("{\n2}")])[0][0]), "{\n2}");
+        }
     }
 
     #[test]
@@ -176,12 +242,22 @@ mod tests {
             (Piece::Event(vec![0xff]), "not UTF-8"),
             (Piece::AsItIs(b"\x01".to_vec()), "character"),
             (Piece::Event("\"\u{ffff}\"".into()), "character"),
-            (Piece::TooLarge(2_000_000), "2000000 bytes"),
+            (Piece::TooLarge(2_000_000), "2000000 bytes, and a message holds 1048576"),
             (Piece::EndsEarly, "inside an array"),
         ] {
-            let unsendable = Packer::new(1).push(Located { line: 7, piece }).unwrap_err();
+            let unsendable = Packer::new(Limits::of_queue(1)).push(Located { line: 7, piece }).unwrap_err();
             assert!(unsendable.line == 7 && unsendable.reason.contains(part), "{unsendable:?}");
         }
+    }
+
+    #[test]
+    fn a_record_carries_any_bytes_up_to_its_size() {
+        let packer = || Packer::new(Limits::of_stream(16));
+        for bytes in [vec![0xff], b"\x01".to_vec()] {
+            assert_eq!(packer().push(Located { line: 7, piece: Piece::AsItIs(bytes) }), Ok(()));
+        }
+        let large = packer().push(Located { line: 7, piece: Piece::TooLarge(20_000_000) }).unwrap_err();
+        assert_eq!(large.reason, "20000000 bytes, and a record holds 10485744");
     }
 
     proptest! {
@@ -194,21 +270,40 @@ mod tests {
             sizes in prop::collection::vec((1_usize..1_000_000, any::<bool>()), 1..8),
             events_per_message in 1_u32..5,
         ) {
-            let piece = |(size, is_event): &(usize, bool)| {
-                let bytes = vec![b'x'; *size];
-                Located { line: 1, piece: if *is_event { Piece::Event(bytes) } else { Piece::AsItIs(bytes) } }
-            };
-            let pieces = sizes.iter().map(piece).collect();
-            let sizes: Vec<_> = sizes.into_iter().map(|(size, _)| size).collect();
-            let batches = pack(events_per_message, pieces);
+            let batches = pack(Limits::of_queue(events_per_message), pieces(&sizes));
             let bodies = batches.iter().flatten();
-            let packed: Vec<_> = bodies.flat_map(|message| message.body.split('\n').map(str::len)).collect();
-            prop_assert_eq!(packed, sizes);
+            let packed: Vec<_> = bodies.flat_map(|message| text(message).split('\n').map(str::len)).collect();
+            prop_assert_eq!(packed, sizes.into_iter().map(|(size, _)| size).collect::<Vec<_>>());
             for batch in &batches {
                 prop_assert!((1..=10).contains(&batch.len()));
                 prop_assert!(batch.iter().map(|message| message.body.len()).sum::<usize>() <= limits::SQS_BYTES_MAX);
                 prop_assert!(batch.iter().all(|message| message.events <= events_per_message));
             }
         }
+
+        /// Every event is a record, in order; every batch is within the limits of Kinesis.
+        #[test]
+        fn every_event_is_a_record_and_every_batch_fits(
+            few in prop::collection::vec((1_usize..10_485_744, any::<bool>()), 1..4),
+            many in prop::collection::vec((1_usize..20_000, any::<bool>()), 0..1_200),
+        ) {
+            let sizes: Vec<_> = few.into_iter().chain(many).collect();
+            let batches = pack(Limits::of_stream(16), pieces(&sizes));
+            let packed: Vec<_> = batches.iter().flatten().map(|message| (message.body.len(), message.events)).collect();
+            prop_assert_eq!(packed, sizes.into_iter().map(|(size, _)| (size, 1)).collect::<Vec<_>>());
+            for batch in &batches {
+                let bytes: usize = batch.iter().map(|message| message.body.len() + 16).sum();
+                prop_assert!((1..=500).contains(&batch.len()) && bytes <= limits::KINESIS_PUT_BYTES_MAX);
+                prop_assert!(bytes <= 5_242_880 || batch.len() == 1);
+            }
+        }
+    }
+
+    fn pieces(sizes: &[(usize, bool)]) -> Vec<Located> {
+        let piece = |(size, is_event): &(usize, bool)| {
+            let bytes = vec![b'x'; *size];
+            Located { line: 1, piece: if *is_event { Piece::Event(bytes) } else { Piece::AsItIs(bytes) } }
+        };
+        sizes.iter().map(piece).collect()
     }
 }

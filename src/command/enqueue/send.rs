@@ -2,30 +2,26 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use uuid::Uuid;
 
+use super::{
+    pack::{Batch, Message},
+    target::{Entry, NotTaken, Target},
+};
 use crate::{
-    aws::{self, Failure, Reached, sqs::OURS},
-    command::enqueue::pack::{Batch, Message},
+    aws::{Failure, Reached},
     failure::is_throttling,
     intervals::Intervals,
 };
 
 /// Attempts at one message, those of the SDK inside each not counted.
 const ATTEMPTS_MAX: u32 = 8;
+/// Attempts that were answered with "slow down": a full shard takes more in the next second.
+const THROTTLED_MAX: u32 = 30;
 
 /// Shortest and longest wait before a batch is tried again.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// Where messages go.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) client: aws_sdk_sqs::Client,
-    pub(crate) queue_url: String,
-    /// For a FIFO queue.
-    pub(crate) group: Option<String>,
-}
 
 /// What became of a batch.
 #[derive(Default)]
@@ -34,14 +30,14 @@ pub(crate) struct Sent {
     pub(crate) events: u64,
     /// Not sent.
     pub(crate) failed: Vec<NotSent>,
-    /// The queue takes nothing: what is in none of the numbers above was not sent, as far as we know.
+    /// The target takes nothing: what is in none of the numbers above was not sent, as far as we know.
     pub(crate) refused: Option<Failure>,
 }
 
 /// A message that was not sent.
 pub(crate) struct NotSent {
     pub(crate) message: Message,
-    /// What the queue said.
+    /// What the target said.
     pub(crate) code: String,
     /// It would say so again: the message is at fault.
     pub(crate) is_final: bool,
@@ -55,34 +51,34 @@ pub(crate) fn intervals() -> Intervals {
 /// Sends until every message is sent or has failed for good, or until it is clear that no call will succeed.
 pub(crate) async fn send(target: &Target, batch: Batch, mut intervals: Intervals) -> Sent {
     let mut sent = Sent::default();
-    // An entry keeps its deduplication id through all attempts, so that a FIFO queue stores it once.
-    let mut waiting =
-        vec![batch.into_iter().map(|message| (message, uuid::Uuid::new_v4())).collect::<Vec<_>>()];
-    let mut attempts = 0;
-    while let Some(entries) = waiting.pop() {
-        attempts += 1;
-        let again = match call(target, &entries).await {
-            Ok(answer) => settle(&mut sent, entries, &answer, attempts < ATTEMPTS_MAX),
-            // One message may be at fault: each alone tells which.
-            Err(failure) if is_refusal(&failure) && entries.len() > 1 => {
-                waiting.extend(entries.into_iter().rev().map(|entry| vec![entry]));
-                attempts = 0;
+    let entry = |message| Entry { message, id: Uuid::new_v4() };
+    let mut waiting = vec![batch.into_iter().map(entry).collect::<Vec<_>>()];
+    let mut patience = Patience::default();
+    while let Some(mut entries) = waiting.pop() {
+        let again = match target.call(&entries).await {
+            Ok(answers) => settle(&mut sent, entries, answers, &mut patience),
+            // One message may be at fault: halves, and halves of those, tell which.
+            Err(failure) if is_refusal(target, &failure) && entries.len() > 1 => {
+                let second = entries.split_off(entries.len() / 2);
+                waiting.extend([second, entries]);
+                patience = Patience::default();
                 continue;
             }
-            Err(failure) if is_refusal(&failure) => {
-                let (code, is_final) = (&failure.code, is_of_the_message(&failure.code));
-                let not_sent = |(message, _)| NotSent { message, code: code.clone(), is_final };
+            Err(failure) if is_refusal(target, &failure) => {
+                let (code, is_final) = (&failure.code, target.is_of_the_message(&failure.code));
+                let not_sent =
+                    |entry: Entry| NotSent { message: entry.message, code: code.clone(), is_final };
                 sent.failed.extend(entries.into_iter().map(not_sent));
                 Vec::new()
             }
-            Err(failure) if is_fatal(&failure) || attempts >= ATTEMPTS_MAX => {
+            Err(failure) if is_fatal(target, &failure) || !patience.lasts(is_throttling(&failure.code)) => {
                 sent.refused = Some(failure);
                 return sent;
             }
             Err(_) => entries,
         };
         if again.is_empty() {
-            attempts = 0;
+            patience = Patience::default();
         } else {
             waiting.push(again);
             tokio::time::sleep(intervals.next_interval()).await;
@@ -91,81 +87,62 @@ pub(crate) async fn send(target: &Target, batch: Batch, mut intervals: Intervals
     sent
 }
 
-type Entry = (Message, uuid::Uuid);
+/// How often the same messages were tried and none was taken.
+#[derive(Default)]
+struct Patience {
+    attempts: u32,
+    throttled: u32,
+}
 
-/// Counts what was sent, keeps what was refused, and gives back what may work next time. An entry that the answer
-/// does not mention is taken for not sent.
-fn settle(sent: &mut Sent, entries: Vec<Entry>, answer: &Answer, may_try_again: bool) -> Vec<Entry> {
-    let mut again = Vec::new();
-    for (position, entry) in entries.into_iter().enumerate() {
-        let id = position.to_string();
-        if answer.successful.contains(&id) {
-            sent.messages += 1;
-            sent.events += u64::from(entry.0.events);
-            continue;
-        }
-        let failed = answer.failed.iter().find(|failed| failed.id == id);
-        let is_final = failed.is_some_and(|failed| failed.sender_fault && is_of_the_message(&failed.code));
-        if may_try_again && !is_final {
-            again.push(entry);
+impl Patience {
+    /// Counts one more try, and says whether there may be another.
+    fn lasts(&mut self, was_throttled: bool) -> bool {
+        if was_throttled {
+            self.throttled += 1;
         } else {
-            let code = failed.map_or("unmentioned", |failed| &failed.code).to_owned();
-            sent.failed.push(NotSent { message: entry.0, code, is_final });
+            self.attempts += 1;
+        }
+        self.attempts < ATTEMPTS_MAX && self.throttled < THROTTLED_MAX
+    }
+}
+
+/// Counts what was sent, keeps what was refused, and gives back what may work next time.
+fn settle(
+    sent: &mut Sent,
+    entries: Vec<Entry>,
+    answers: Vec<Result<(), NotTaken>>,
+    patience: &mut Patience,
+) -> Vec<Entry> {
+    if answers.iter().any(Result::is_ok) {
+        *patience = Patience::default();
+    }
+    let was_throttled =
+        answers.iter().all(|answer| answer.as_ref().map_or_else(|not| is_throttling(&not.code), |()| true));
+    let may_try_again = patience.lasts(was_throttled);
+    let mut again = Vec::new();
+    for (entry, answer) in entries.into_iter().zip(answers) {
+        match answer {
+            Ok(()) => {
+                sent.messages += 1;
+                sent.events += u64::from(entry.message.events);
+            }
+            Err(NotTaken { is_final, .. }) if may_try_again && !is_final => again.push(entry),
+            Err(NotTaken { code, is_final }) => {
+                sent.failed.push(NotSent { message: entry.message, code, is_final });
+            }
         }
     }
     again
 }
 
-struct Answer {
-    successful: Vec<String>,
-    failed: Vec<BatchResultErrorEntry>,
+fn is_fatal(target: &Target, failure: &Failure) -> bool {
+    failure.reached == Reached::NothingByOurFault || target.is_ours(&failure.code)
 }
-
-async fn call(target: &Target, entries: &[Entry]) -> Result<Answer, Failure> {
-    let entry = |(position, (message, deduplication)): (usize, &Entry)| {
-        let id = position.to_string();
-        let mut entry = SendMessageBatchRequestEntry::builder().id(id).message_body(&message.body);
-        if let Some(group) = &target.group {
-            entry = entry.message_group_id(group).message_deduplication_id(deduplication.to_string());
-        }
-        entry.build()
-    };
-    let entries: Result<Vec<_>, _> = entries.iter().enumerate().map(entry).collect();
-    let entries = entries.map_err(|error| Failure {
-        reached: Reached::NothingByOurFault,
-        code: "invalid_request".into(),
-        message: error.to_string(),
-    })?;
-    let request = target.client.send_message_batch().queue_url(&target.queue_url).set_entries(Some(entries));
-    let output = request.send().await.map_err(|error| aws::failure(&error))?;
-    let successful = output.successful.into_iter().map(|entry| entry.id).collect();
-    Ok(Answer { successful, failed: output.failed })
-}
-
-fn is_fatal(failure: &Failure) -> bool {
-    failure.reached == Reached::NothingByOurFault || OURS.contains(&failure.code.as_str())
-}
-
-/// Whether a code says that this message can never be sent, whoever sends it and when. Only then may it be passed over:
-/// what is said of a key, a permission or a proxy holds for every message, and may be cured.
-fn is_of_the_message(code: &str) -> bool {
-    OF_THE_MESSAGE.contains(&code)
-}
-
-/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html>, and what the
-/// service says of a message that is too long.
-const OF_THE_MESSAGE: [&str; 5] = [
-    "InvalidMessageContents",
-    "InvalidParameterValue",
-    "MessageTooLong",
-    "BatchRequestTooLong",
-    "AWS.SimpleQueueService.BatchRequestTooLong",
-];
 
 /// An answer that says no to this request, and would again.
-fn is_refusal(failure: &Failure) -> bool {
+fn is_refusal(target: &Target, failure: &Failure) -> bool {
     let is_throttle = is_throttling(&failure.code);
-    matches!(failure.reached, Reached::Answer(400..=499)) && !is_throttle && !is_fatal(failure)
+    matches!(failure.reached, Reached::Answer(400..=499)) && !is_throttle && !is_fatal(target, failure)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Kind, Wrong};
-use crate::{config::LogPlace, receive::objects::Buckets};
+use crate::{config::Storage, receive::objects::Buckets};
 
 /// A name: ASCII letters, digits and a few others.
 pub struct Name {
@@ -129,15 +129,15 @@ impl Kind for BucketNames {
 pub struct Place;
 
 impl Kind for Place {
-    type Value = LogPlace;
+    type Value = Storage;
 
-    fn parse(&self, text: &str) -> Result<LogPlace, Wrong> {
+    fn parse(&self, text: &str) -> Result<Storage, Wrong> {
         let cure = "write a folder such as /var/lib/tributary/log, or s3://bucket/prefix";
         let Some(rest) = text.strip_prefix("s3://") else {
             if text.is_empty() || text.contains("://") {
                 return Err(Wrong::new(format!("{text:?} is neither a folder nor a place in S3"), cure));
             }
-            return Ok(LogPlace::Folder(text.into()));
+            return Ok(Storage::Folder(text.into()));
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         // https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
@@ -145,7 +145,7 @@ impl Kind for Place {
         if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_allowed) {
             return Err(Wrong::new(format!("{bucket:?} is no name of a bucket"), cure));
         }
-        Ok(LogPlace::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
+        Ok(Storage::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
     }
 
     fn bounds(&self) -> String {

@@ -1,14 +1,14 @@
-//! The loops that take leases, keep them and leave them. In: the table and the list of shards. Out: shards that this
-//! worker may read, for as long as it keeps its promise to move their counters.
-//!
-//! Renewing waits for nothing but the table: neither for records that are not settled nor for a look that takes long.
+//! The loops that take leases, keep them ([`writing`]) and leave them ([`leaving`]). In: the table and the list of
+//! shards. Out: shards that this worker may read, for as long as it keeps its promise to move their counters.
+
+mod leaving;
+mod writing;
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::{Duration, Instant, sleep, timeout_at},
+    sync::mpsc,
+    time::{Duration, Instant, timeout_at},
 };
 use tracing::{info, warn};
 
@@ -17,13 +17,10 @@ use super::{
     lease::{Change, ChangeError, Lease, Leases, ShardId},
     shards::{Shard, forgotten, missing},
     share::{alive, wanted},
-    state::State,
     watch::Watch,
 };
-use crate::{failure::CallError, intervals::jittered, tasks::joined};
+use crate::{failure::CallError, intervals::jittered};
 
-/// Writes under way at once.
-const WRITES_MAX: usize = 32;
 /// How often the list of shards is compared with the leases, by one worker of all.
 const SYNC_EVERY: Duration = Duration::from_secs(30);
 /// Looks that fail in a row until polls say so.
@@ -40,107 +37,6 @@ impl Shared {
     /// Runs until it is dropped.
     pub(super) async fn keep(self: Arc<Self>) {
         tokio::join!(self.clone().writing(), self.clone().looking(), self.subscribing());
-    }
-
-    async fn writing(self: Arc<Self>) {
-        let tick = self.settings.times.failover / 40;
-        let at_once = Arc::new(Semaphore::new(WRITES_MAX));
-        let mut writes = JoinSet::new();
-        loop {
-            let now = Instant::now();
-            self.lose_late(now);
-            for (number, change) in self.with(|state| state.changes(now)) {
-                let (shared, at_once) = (self.clone(), at_once.clone());
-                writes.spawn(async move {
-                    let _permit = at_once.acquire().await;
-                    shared.write(number, change).await;
-                });
-            }
-            while let Some(ended) = writes.try_join_next() {
-                joined(Some(ended));
-            }
-            self.measure(now);
-            sleep(tick).await;
-        }
-    }
-
-    fn lose_late(&self, now: Instant) {
-        for (shard, number) in self.with(|state| state.late(now)) {
-            self.lost(&shard, number, "it could not be renewed in time");
-        }
-    }
-
-    fn lost(&self, shard: &ShardId, number: u64, why: &'static str) {
-        if self.with(|state| state.lose(shard, number)) {
-            warn!(stage = "receive", %shard, why, "a lease was lost");
-            self.metrics.process.leases_lost.increment(1);
-            self.metrics.shard_left(shard);
-        }
-    }
-
-    async fn write(&self, number: u64, change: Change) {
-        let begun = Instant::now();
-        let result = self.table.change(&change).await;
-        let (shard, now) = (change.shard(), Instant::now());
-        match result {
-            Ok(Some(lease)) => self.written(number, &change, lease, begun),
-            Ok(None) => {}
-            Err(ChangeError::Conflict(_)) => self.conflict(number, shard).await,
-            Err(ChangeError::Call(error)) => {
-                warn!(stage = "receive", %shard, code = error.code(), %error, "could not write a lease");
-                self.count_error("UpdateItem", error.code());
-                self.with(|state| state.of(shard, number).map(|held| held.tenancy.not_changed(now)));
-            }
-        }
-    }
-
-    fn written(&self, number: u64, change: &Change, lease: Lease, begun: Instant) {
-        let shard = lease.shard.clone();
-        match change {
-            Change::Leave { is_asked_for, .. } => {
-                self.with(|state| state.lose(&shard, number));
-                self.metrics.shard_left(&shard);
-                if *is_asked_for {
-                    self.metrics.process.handoffs.by(&[("direction", "out")]).increment(1);
-                }
-                let to = lease.owner.as_deref().unwrap_or("nobody");
-                info!(stage = "receive", %shard, to, checkpoint = %lease.checkpoint, "left a lease");
-            }
-            Change::End { .. } => {
-                self.with(|state| state.lose(&shard, number));
-                self.metrics.shard_left(&shard);
-                info!(stage = "receive", %shard, "a shard is done");
-                self.look_now.notify_one();
-            }
-            _ => {
-                let now = Instant::now();
-                self.with(|state| {
-                    if let Some(held) = state.of(&shard, number) {
-                        held.tenancy.changed(lease, begun, now);
-                    }
-                });
-                self.changed.notify_waiters();
-            }
-        }
-    }
-
-    /// The lease is not as it was left: it is lost, or an answer was, or somebody asks for it.
-    async fn conflict(&self, number: u64, shard: &ShardId) {
-        let found = self.table.find(shard).await;
-        let now = Instant::now();
-        match found {
-            Ok(lease) => {
-                let is_ours = self
-                    .with(|state| state.of(shard, number).is_some_and(|held| held.tenancy.found(lease, now)));
-                if !is_ours {
-                    self.lost(shard, number, "another worker has it, or an operator moved it");
-                }
-            }
-            Err(error) => {
-                self.count_error("GetItem", error.code());
-                self.with(|state| state.of(shard, number).map(|held| held.tenancy.not_changed(now)));
-            }
-        }
     }
 
     async fn looking(self: Arc<Self>) {
@@ -214,18 +110,17 @@ impl Shared {
     }
 
     async fn take_all(self: &Arc<Self>, changes: Vec<Change>) {
-        let at_once = Arc::new(Semaphore::new(WRITES_MAX));
-        let mut writes = JoinSet::new();
+        // Nothing is ever sent: the channel ends when the last write has.
+        let (write, mut written) = mpsc::channel::<()>(1);
         for change in changes {
-            let (shared, at_once) = (self.clone(), at_once.clone());
-            writes.spawn(async move {
-                let _permit = at_once.acquire().await;
+            let (shared, write) = (self.clone(), write.clone());
+            self.begin_write(async move {
                 shared.take(change).await;
+                drop(write);
             });
         }
-        while let Some(ended) = writes.join_next().await {
-            joined(Some(ended));
-        }
+        drop(write);
+        written.recv().await;
     }
 
     async fn take(&self, change: Change) {
@@ -308,47 +203,5 @@ impl Shared {
         self.with(|state| state.of(shard, number).map(|held| held.tenancy.drained()));
         self.look_now.notify_one();
         Ok(())
-    }
-
-    /// The end: everything that was handed out has ended. Checkpoints are written, and the leases are free at once.
-    pub(super) async fn leave_all(self: &Arc<Self>) {
-        let mut writes = JoinSet::new();
-        for (shard, number, change) in self.with(State::last_changes) {
-            let shared = self.clone();
-            writes.spawn(async move {
-                let first = shared.table.change(&change).await;
-                // A write whose answer was lost, or somebody who asked meanwhile: as it is now, once more.
-                if first.is_err() {
-                    shared.conflict(number, &shard).await;
-                    if let Some(change) = shared.with(|state| state.last_change(&shard, number)) {
-                        let second = shared.table.change(&change).await;
-                        if let Err(error) = second {
-                            warn!(stage = "receive", %shard, %error, "could not leave a lease: it will expire");
-                        }
-                    }
-                }
-                shared.metrics.shard_left(&shard);
-            });
-        }
-        while let Some(ended) = writes.join_next().await {
-            joined(Some(ended));
-        }
-        let left = self.with(|state| state.held.len());
-        info!(stage = "receive", leases = left, "left the stream");
-    }
-
-    fn measure(&self, now: Instant) {
-        let process = &self.metrics.process;
-        let shards = self.with(|state| {
-            let shard = |(shard, held): (&ShardId, &super::state::Held)| {
-                let age = now.saturating_duration_since(held.fresh_at);
-                (shard.clone(), held.behind, held.tenancy.open(), age)
-            };
-            state.held.iter().map(shard).collect::<Vec<_>>()
-        });
-        process.leases_held.set(shards.len() as f64);
-        for (shard, behind, open, age) in shards {
-            self.metrics.shard(&shard, behind, open, age);
-        }
     }
 }

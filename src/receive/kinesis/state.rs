@@ -107,7 +107,7 @@ impl State {
 
     /// Whether somebody wants messages. A worker that is paused or stopping keeps what it holds and takes nothing more.
     pub(super) fn is_polled(&self, now: Instant) -> bool {
-        self.polls > 0 || now < self.polled_at + self.times.failover
+        self.polls > 0 || now < self.polled_at + self.times.look_every()
     }
 
     /// What is written when the process ends.

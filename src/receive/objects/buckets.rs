@@ -63,7 +63,8 @@ impl Buckets {
         Wanted::Refused(Rejection::new(Reason::BucketNotListed, sentence))
     }
 
-    fn has(&self, bucket: &str) -> bool {
+    /// Whether this one is listed.
+    pub fn has(&self, bucket: &str) -> bool {
         is_name(bucket)
             && self.0.iter().any(|pattern| match pattern {
                 Pattern::Name(name) => name == bucket,
@@ -95,7 +96,8 @@ mod tests {
     use super::*;
 
     fn wanted(buckets: &str, bucket: &str, key: &str) -> Wanted {
-        let object = ObjectRef { bucket: bucket.into(), key: key.into(), version: None, bytes: None };
+        let object =
+            ObjectRef { bucket: bucket.into(), key: key.into(), version: None, bytes: None, whole: None };
         Buckets::parse(buckets).unwrap().wanted(&object)
     }
 
@@ -117,7 +119,8 @@ mod tests {
         }
         let none = Buckets::default();
         assert!(none.is_empty());
-        let object = ObjectRef { bucket: "logs".into(), key: "k".into(), version: None, bytes: None };
+        let object =
+            ObjectRef { bucket: "logs".into(), key: "k".into(), version: None, bytes: None, whole: None };
         let Wanted::Refused(rejection) = none.wanted(&object) else { panic!("nothing is listed") };
         assert_eq!(rejection.reason, Reason::BucketNotListed);
         assert!(rejection.detail.contains("objects.buckets"));

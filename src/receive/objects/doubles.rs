@@ -46,7 +46,7 @@ impl Scripted {
 }
 
 pub(super) fn object(key: &str) -> ObjectRef {
-    ObjectRef { bucket: "logs".to_owned(), key: key.to_owned(), version: None, bytes: None }
+    ObjectRef { bucket: "logs".to_owned(), key: key.to_owned(), version: None, bytes: None, whole: None }
 }
 
 pub(super) fn denied() -> Act {

@@ -6,11 +6,15 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::decode::ObjectRef;
+use crate::decode::{ObjectRef, pointer_to_stored};
 
 /// A notification as S3 writes it, as short as it can be.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html>
+/// What is to be read as a whole is named as its letter named it.
 pub(super) fn pointer(object: &ObjectRef) -> Bytes {
+    if let Some(sum) = object.whole {
+        return pointer_to_stored(&object.to_string(), sum, object.bytes.unwrap_or_default()).into();
+    }
     let mut inner = json!({ "key": url_encoded(&object.key) });
     if let Some(version) = &object.version {
         inner["versionId"] = json!(version);
@@ -52,7 +56,8 @@ mod tests {
             [("AWSLogs/1/x.json.gz", None, None), ("a b+c=%é/\"", Some("v1"), Some(7)), ("{}", None, Some(0))]
         {
             let version = version.map(str::to_owned);
-            let object = ObjectRef { bucket: "logs".to_owned(), key: key.to_owned(), version, bytes };
+            let object =
+                ObjectRef { bucket: "logs".to_owned(), key: key.to_owned(), version, bytes, whole: None };
             let [decoded] = &*decode(pointer(&object)) else { panic!("one object") };
             assert!(matches!(&decoded.found, Found::Object(found) if *found == object), "{decoded:?}");
         }

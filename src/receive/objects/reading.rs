@@ -14,7 +14,11 @@ use super::{
     frames::{Frame, Frames},
     inflate::Inflate,
 };
-use crate::{decode::ObjectRef, failure::CallError, intervals::Intervals};
+use crate::{
+    decode::{ObjectRef, Sum},
+    failure::CallError,
+    intervals::Intervals,
+};
 
 /// Tries in a row that brought nothing, before the message is given back.
 const TRIES_MAX: u32 = 6;
@@ -47,6 +51,8 @@ pub(super) struct Reading {
     frames: Frames,
     /// Nothing more is to come; perhaps because of this damage.
     end: Option<Result<(), String>>,
+    /// What arrived of an object that is read as a whole.
+    whole: Vec<u8>,
     intervals: Intervals,
     failures: u32,
 }
@@ -64,6 +70,7 @@ impl Reading {
             inflate: Inflate::new(),
             frames: Frames::new(),
             end: None,
+            whole: Vec::new(),
             intervals: Intervals::for_calls(),
             failures: 0,
         }
@@ -91,6 +98,22 @@ impl Reading {
                 None => self.unpack_more().await.map_err(Stopped::Fetch)?,
             }
         }
+    }
+
+    /// All its bytes as they are stored, if they have this sum and are no more than that many.
+    pub(super) async fn whole(&mut self, sum: Sum, bytes_max: u64) -> Result<Bytes, Stopped> {
+        while self.fetch().await.map_err(Stopped::Fetch)? {
+            self.whole.extend_from_slice(&std::mem::take(&mut self.packed));
+            if self.arrived > bytes_max {
+                let damage = format!("it has more than the {bytes_max} bytes that its letter says");
+                return Err(Stopped::Broken(damage));
+            }
+        }
+        let whole = Bytes::from(std::mem::take(&mut self.whole));
+        if Sum::of(&whole) != sum {
+            return Err(Stopped::Broken("its SHA-256 is not the one that its letter says".into()));
+        }
+        Ok(whole)
     }
 
     /// Records that came out before the damage are found before it is told.

@@ -18,17 +18,13 @@ use bytes::Bytes;
 
 use super::{ObjectBody, ObjectError, ObjectStore, OpenObject};
 use crate::{
-    aws::{Aws, Failure, Reached, failure},
+    aws::{Aws, Failure, Reached, failure, s3::OF_REGION},
     decode::ObjectRef,
     failure::{CallError, is_throttling},
 };
 
 /// Where the bucket is, said with each refusal that is about the Region.
 const REGION_HEADER: &str = "x-amz-bucket-region";
-
-/// Answers that say that the bucket is in another Region.
-const OF_REGION: &[&str] =
-    &["PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"];
 
 /// Answers of the 400s that are nobody's fault.
 const OF_THE_MOMENT: &[&str] = &["RequestTimeout", "SlowDown", "TooManyRequests"];

@@ -4,6 +4,7 @@
 //! and where the process stops; what was read of it by then is known as a duplicate when it comes again.
 
 mod ending;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::standing::Standing;
 use super::{
     ObjectError, ObjectStore,
     denials::Watched,
@@ -24,13 +26,13 @@ use super::{
     reading::{Reading, Stopped},
 };
 use crate::{
-    decode::{Decoded, EVENT_BYTES_MIN, Found, ObjectRef, Unpacked, unpack},
+    decode::{Decoded, Found, ObjectRef, Sum, Unpacked, unpack},
     failure::{CallError, Reason},
     gate::{Cause, Gate},
     intervals::Intervals,
     metrics::Metrics,
     pipeline::Shutdown,
-    receive::{About, Message, Origin},
+    receive::{Message, Origin},
     room::{Permit, Room},
     settle::MessageReceipt,
     tasks::joined,
@@ -40,13 +42,6 @@ use crate::{
 const RECORD_OVERHEAD_BYTES: usize = 1_024;
 /// Denials of one object, with others of its bucket opened in between, after which it is the object's problem.
 const DENIALS_MAX: u32 = 5;
-/// An object with more records than this must be long enough to hold real ones, as a message must, and some of them
-/// must be events: letters for each of very many would keep the breaker closed, and all else waiting, for days.
-const DOUBTFUL_RECORDS_MAX: usize = 100;
-/// Of a hundred records.
-const REJECTED_MAX: usize = 90;
-/// As for the events of a message.
-const RECORD_BYTES_MIN: u64 = EVENT_BYTES_MIN as u64;
 
 /// A message whose events are in objects.
 pub struct Job {
@@ -105,17 +100,6 @@ enum Ended {
     Stopped,
 }
 
-/// How far an object was read.
-struct Standing<'a> {
-    message: &'a Message,
-    object: &'a ObjectRef,
-    about: Arc<About>,
-    /// Of the next part.
-    position: usize,
-    /// Parts before it that are no events.
-    rejected: usize,
-}
-
 impl Objects {
     /// Runs until `jobs` is closed and every job has ended.
     pub async fn run(self, mut jobs: mpsc::UnboundedReceiver<Job>, shutdown: Shutdown) {
@@ -168,7 +152,7 @@ impl Shared {
         let (mut waiting, mut intervals) = (None, Intervals::for_operators());
         loop {
             let stopped =
-                match self.while_ours(message, self.records(&mut reading, &mut standing, receipt)).await {
+                match self.while_ours(message, self.parts(&mut reading, &mut standing, receipt)).await {
                     None => return Ended::Stopped,
                     Some(Ok(())) => return self.whole(&standing, receipt),
                     Some(Err(stopped)) => stopped,
@@ -215,13 +199,42 @@ impl Shared {
     }
 
     /// To the end of the object, one of a few at once.
-    async fn records(
+    async fn parts(
         &self,
         reading: &mut Reading,
         standing: &mut Standing<'_>,
         receipt: &mut MessageReceipt,
     ) -> Result<(), Stopped> {
         let _slot = self.slots.acquire().await;
+        match standing.object.whole {
+            Some(sum) => self.in_place_of_message(sum, reading, standing, receipt).await,
+            None => self.records(reading, standing, receipt).await,
+        }
+    }
+
+    /// All of the object, in the place of its message. It is held whole, so its room is taken before it is read.
+    async fn in_place_of_message(
+        &self,
+        sum: Sum,
+        reading: &mut Reading,
+        standing: &mut Standing<'_>,
+        receipt: &mut MessageReceipt,
+    ) -> Result<(), Stopped> {
+        let bytes_max = standing.object.bytes.unwrap_or_default();
+        let bytes = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let room = self.objects.room.take(bytes.saturating_add(RECORD_OVERHEAD_BYTES)).await;
+        let body = reading.whole(sum, bytes_max).await?;
+        self.unpacked(body, room, standing, receipt);
+        Ok(())
+    }
+
+    /// One record after the other; each takes its room by itself.
+    async fn records(
+        &self,
+        reading: &mut Reading,
+        standing: &mut Standing<'_>,
+        receipt: &mut MessageReceipt,
+    ) -> Result<(), Stopped> {
         while let Some(frame) = reading.next().await? {
             match frame {
                 Frame::TooLong(bytes) => {
@@ -249,6 +262,16 @@ impl Shared {
     /// Waits for room, and so for what was read before to be settled: this is the back-pressure.
     async fn record(&self, bytes: Bytes, standing: &mut Standing<'_>, receipt: &mut MessageReceipt) {
         let room = self.objects.room.take(bytes.len() + RECORD_OVERHEAD_BYTES).await;
+        self.unpacked(bytes, room, standing, receipt);
+    }
+
+    fn unpacked(
+        &self,
+        bytes: Bytes,
+        room: Permit,
+        standing: &mut Standing<'_>,
+        receipt: &mut MessageReceipt,
+    ) {
         let Unpacked { parts, added_bytes } = unpack(bytes);
         room.grow(added_bytes + parts.len().saturating_sub(1) * RECORD_OVERHEAD_BYTES);
         let room = Arc::new(room);
@@ -259,43 +282,6 @@ impl Shared {
             standing.position += 1;
             standing.rejected += usize::from(!is_event);
         }
-    }
-}
-
-impl<'a> Standing<'a> {
-    fn new(message: &'a Message, object: &'a ObjectRef) -> Self {
-        let about = About { object: Some(object.to_string().into()), ..(*message.about).clone() };
-        Self { message, object, about: Arc::new(about), position: 0, rejected: 0 }
-    }
-
-    /// Of the next part. A letter that is sent again leads to all of its object, and was written for one place in it.
-    fn origin(&self, original: Bytes) -> Origin {
-        Origin {
-            about: self.about.clone(),
-            is_redriven: self.message.is_redriven && self.about.redriven_at == Some(self.position),
-            ..Origin::of(self.message, self.position, original)
-        }
-    }
-
-    /// Why what follows is not worth reading, if so little of it can be events.
-    fn doubt(&self, passed: u64) -> Result<(), String> {
-        if self.position <= DOUBTFUL_RECORDS_MAX {
-            return Ok(());
-        }
-        let may_be = usize::try_from(passed / RECORD_BYTES_MIN).unwrap_or(usize::MAX);
-        let may_be = may_be.max(DOUBTFUL_RECORDS_MAX);
-        if self.position > may_be {
-            return Err(format!("it has more than {may_be} records there, too many to be events"));
-        }
-        if self.rejected * 100 > self.position * REJECTED_MAX {
-            return Err(format!("{} of the records before are no events", self.rejected));
-        }
-        Ok(())
-    }
-
-    /// Of the letter for the object, or for the rest of it.
-    fn whole_object(&self) -> Origin {
-        Origin { is_whole_object: true, ..self.origin(pointer(self.object)) }
     }
 }
 

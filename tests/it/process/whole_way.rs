@@ -79,14 +79,14 @@ async fn a_letter_that_is_redriven_after_the_cure_is_published() {
 }
 
 /// Some of what is on the dead-letter queue.
-async fn letters(endpoints: &Endpoints) -> Vec<Message> {
+pub(super) async fn letters(endpoints: &Endpoints) -> Vec<Message> {
     let call = endpoints.sqs.receive_message().queue_url(endpoints.local.queue_url(DEAD_LETTERS));
     let answer = call.max_number_of_messages(10).message_attribute_names("All").send().await;
     answer.expect("the queue answers").messages.unwrap_or_default()
 }
 
 /// As the queue's own redrive does it: the same body and attributes, back to where they came from.
-async fn redrive(endpoints: &Endpoints, letter: Message) {
+pub(super) async fn redrive(endpoints: &Endpoints, letter: Message) {
     let send = endpoints.sqs.send_message().queue_url(endpoints.local.queue_url(QUEUE));
     let send = send.set_message_body(letter.body).set_message_attributes(letter.message_attributes);
     send.send().await.expect("the queue answers");

@@ -1,6 +1,8 @@
 //! What every dead-letter queue promises, on every server. Letters are read back by the source that an operator's
 //! redrive would send them to.
 
+mod large;
+
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -17,6 +19,7 @@ use tributary::{
         DeadLetter, Letter, StoreError,
         sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, REASON_ATTRIBUTE, SqsDeadLetters},
     },
+    decode::decode,
     event::ContentHash,
     failure::{CallError, Reason},
     receive::{About, Message, Source},
@@ -46,6 +49,18 @@ fn letter(original: impl Into<Bytes>) -> Letter {
     }
 }
 
+/// Text that no packing shortens enough.
+fn noise(bytes: usize) -> String {
+    let mut random = fastrand::Rng::with_seed(17);
+    (0..bytes).map(|_| char::from(random.u8(b' '..=b'~'))).collect()
+}
+
+/// Bytes that no packing shortens at all.
+fn binary_noise(bytes: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(23);
+    (0..bytes).map(|_| random.u8(..)).collect()
+}
+
 fn about() -> About {
     let attributes = [("origin", "a \"b\" \u{7f}\u{ffff}"), ("empty-ish", " ")];
     About {
@@ -59,7 +74,7 @@ fn about() -> About {
 }
 
 fn letters_at(aws: &tributary::aws::Aws, url: &str) -> SqsDeadLetters {
-    SqsDeadLetters::new(aws, &DeadLetterConfig { queue_url: url.to_owned() })
+    SqsDeadLetters::new(aws, &DeadLetterConfig { queue_url: url.to_owned(), overflow: None })
 }
 
 async fn store(server: &QueueServer, url: &str, letters: &[Letter]) -> Vec<Result<(), StoreError>> {
@@ -80,7 +95,8 @@ async fn read_back(server: &QueueServer, url: &str, count: usize) -> Vec<Vec<u8>
     let original = |message: &Message| {
         assert!(message.is_redriven, "{server}: a letter is not told from a new event");
         if message.is_base64 {
-            STANDARD.decode(&message.body).unwrap_or_else(|_| panic!("{server}: no base64"))
+            let body = STANDARD.decode(&message.body).unwrap_or_else(|_| panic!("{server}: no base64"));
+            if body.starts_with(&[0x1f, 0x8b]) { unpacked(body) } else { body }
         } else {
             message.body.to_vec()
         }
@@ -90,6 +106,13 @@ async fn read_back(server: &QueueServer, url: &str, count: usize) -> Vec<Vec<u8>
     let acked = source.ack(&handles).await;
     assert!(acked.iter().all(Result::is_ok), "{server}: {acked:?}");
     originals
+}
+
+/// The one part of a packed body, as decode finds it.
+fn unpacked(body: Vec<u8>) -> Vec<u8> {
+    let parts = decode(body.into());
+    let [only] = &*parts else { panic!("{} parts", parts.len()) };
+    only.original.to_vec()
 }
 
 async fn every_letter_is_stored(server: &QueueServer) {
@@ -238,7 +261,7 @@ async fn attributes_are_left_out_where_the_letter_would_not_fit(server: &QueueSe
     let url = server.queue(&[]).await;
     let attributes = [("origin".to_owned(), "x".repeat(2_000)), ("quoted".to_owned(), "\"".repeat(500))];
     let attributes_bytes = 2_500 + "originquoted".len() + 2 * "String".len();
-    let original = "x".repeat(SQS_BYTES_MAX - attributes_bytes);
+    let original = noise(SQS_BYTES_MAX - attributes_bytes);
     let about = Arc::new(About { attributes: attributes.into(), ..about() });
     let detail = "eventID is absent".repeat(1_000);
     store_all(server, &url, &[Letter { about, detail: detail.clone(), ..letter(original.clone()) }]).await;
@@ -273,7 +296,7 @@ async fn what_was_left_out_may_be_said_beside_the_letter(server: &QueueServer) {
 
 async fn a_letter_that_cannot_fit_says_so_and_the_others_are_stored(server: &QueueServer) {
     let url = server.queue(&[]).await;
-    let letters = [letter("a"), letter("x".repeat(SQS_BYTES_MAX)), letter(vec![0xff; 900_000]), letter("b")];
+    let letters = [letter("a"), letter(noise(SQS_BYTES_MAX)), letter(binary_noise(900_000)), letter("b")];
     let results = store(server, &url, &letters).await;
     for (at, least) in [(1, SQS_BYTES_MAX), (2, 1_200_000)] {
         let Err(StoreError::TooLarge { bytes, bytes_max }) = results[at] else {
@@ -287,9 +310,37 @@ async fn a_letter_that_cannot_fit_says_so_and_the_others_are_stored(server: &Que
     assert_eq!(stored, BTreeSet::from([b"a".to_vec(), b"b".to_vec()]), "{server}");
 }
 
+/// Of a stream, or unpacked from a message: far more than a message holds.
+async fn a_letter_that_shrinks_is_packed_and_comes_back_as_it_was(server: &QueueServer) {
+    const BYTES: usize = 10_485_760;
+    let url = server.queue(&[]).await;
+    let line = format!("{}\n", noise(500));
+    let text = line.repeat(BYTES / line.len());
+    // The second shrinks so far that decode would take it for a bomb.
+    for original in [text, "x".repeat(BYTES), format!("{{\"eventName\":\"{}\"}}", "é".repeat(BYTES / 3))] {
+        let first = decode(original.clone().into());
+        store_all(server, &url, &[letter(original.clone())]).await;
+        let came = read_back(server, &url, 1).await;
+        assert!(came == [original.as_bytes()], "{server}: other bytes");
+        let (again, count) = (decode(came[0].clone().into()), first.len());
+        assert_eq!(format!("{first:?}"), format!("{again:?}"), "{server}: {count} parts");
+    }
+}
+
+/// What came beside the event is part of what a route may ask for: it stays, where packing makes room for it.
+async fn a_letter_is_packed_before_anything_is_left_out(server: &QueueServer) {
+    let url = server.queue(&[]).await;
+    let attributes = [("origin".to_owned(), "x".repeat(4_000))];
+    let about = Arc::new(About { attributes: attributes.into(), ..about() });
+    store_all(server, &url, &[Letter { about, ..letter("x".repeat(SQS_BYTES_MAX - 2_500)) }]).await;
+    let (body, said) = words(server, &url).await;
+    assert!(body.is_some_and(|body| body.len() < 20_000), "{server}: it is packed");
+    assert_eq!(said["about"]["attributes"]["origin"], "x".repeat(4_000), "{server}");
+}
+
 async fn a_queue_that_takes_less_is_respected(server: &QueueServer) {
     let url = server.queue(&[(QueueAttributeName::MaximumMessageSize, "2048")]).await;
-    let letters = [letter("x".repeat(2_048)), letter("x".repeat(1_000))];
+    let letters = [letter(noise(2_048)), letter(noise(1_000))];
     let results = store(server, &url, &letters).await;
     let is_told = matches!(results[0], Err(StoreError::TooLarge { bytes_max: 2_048, .. }));
     assert!(is_told && results[1].is_ok(), "{server}: {results:?}");
@@ -326,6 +377,8 @@ macro_rules! standard_cases {
             attributes_are_left_out_where_the_letter_would_not_fit,
             what_was_left_out_may_be_said_beside_the_letter,
             a_letter_that_cannot_fit_says_so_and_the_others_are_stored,
+            a_letter_that_shrinks_is_packed_and_comes_back_as_it_was,
+            a_letter_is_packed_before_anything_is_left_out,
             a_queue_that_takes_less_is_respected,
             a_missing_queue_is_our_mistake,
             $($more),*
@@ -354,7 +407,7 @@ async fn a_limit_that_could_not_be_asked_for_is_asked_for_again() {
     let letters = letters_at(&server.aws(), &server.queue_url());
     let first = letters.store(&[letter("a")]).await;
     assert!(first[0].is_ok(), "the limit is unknown, and the letter small: {first:?}");
-    let second = letters.store(&[letter("x".repeat(1_500))]).await;
+    let second = letters.store(&[letter(noise(1_500))]).await;
     assert!(matches!(second[0], Err(StoreError::TooLarge { bytes_max: 1_500, .. })), "{second:?}");
     letters.store(&[letter("a")]).await;
     assert_eq!(server.calls("GetQueueAttributes").len(), 4, "what is known is not asked for again");

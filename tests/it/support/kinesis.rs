@@ -25,7 +25,7 @@ use super::{
     child::{self, Server},
     dynamodb, node, tools,
 };
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Put, Stream, is_closed, range};
 
 const KINESIS_LOCAL: &str = "kinesis-local@0.6.2";
 /// What the launcher is built from; another text builds it again.
@@ -114,6 +114,11 @@ impl StreamServer {
         let start = move || Arc::new(Server::start(ferrokinesis(options), "ferrokinesis"));
         let child = tokio::task::spawn_blocking(start).await.expect("the server starts");
         Self { kind: Kind::Ferrokinesis, child }
+    }
+
+    /// One more owner of it.
+    pub(crate) fn share(&self) -> Self {
+        Self { kind: self.kind, child: self.child.clone() }
     }
 
     pub(crate) fn url(&self) -> String {

@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderName, Request, StatusCode, header},
+    http::{HeaderName, Method, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, Full};
@@ -25,6 +25,8 @@ pub(crate) enum Fate {
     BreakAfter(usize),
     /// It is refused with this code.
     Refuse(u16, &'static str),
+    /// It is carried out, and answered with an error as if nobody knew.
+    Lose,
     /// It passes.
     Pass,
 }
@@ -34,6 +36,8 @@ pub(crate) enum Fate {
 pub(crate) struct Asked {
     /// The how-manieth, from 0.
     pub(crate) nth: usize,
+    /// Whether an object is to be written.
+    pub(crate) is_put: bool,
     /// The `Range` header.
     pub(crate) range: Option<String>,
 }
@@ -52,7 +56,8 @@ impl Wire {
     fn remember(&self, request: &Request<Body>) -> Asked {
         let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let range = text(request, &header::RANGE);
-        let asked = Asked { nth: all.len(), range };
+        let is_put = request.method() == Method::PUT;
+        let asked = Asked { nth: all.len(), is_put, range };
         all.push(asked.clone());
         asked
     }
@@ -98,6 +103,10 @@ async fn pass(State(wire): State<Wire>, request: Request<Body>) -> Response {
     match (wire.script)(&asked) {
         Fate::Refuse(status, code) => refusal(status, code),
         Fate::BreakAfter(bytes) => forward(&wire, request, Some(bytes)).await,
+        Fate::Lose => {
+            forward(&wire, request, None).await;
+            refusal(500, "InternalError")
+        }
         Fate::Pass => forward(&wire, request, None).await,
     }
 }

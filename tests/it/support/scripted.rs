@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Request, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use http_body_util::Full;
+use hyper_util::{client::legacy, rt::TokioExecutor};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use tributary::aws::Aws;
@@ -52,7 +54,17 @@ impl Call {
 /// An HTTP status and JSON.
 pub(crate) type Answer = (u16, Value);
 
-type Script = Arc<dyn Fn(&Call) -> Answer + Send + Sync>;
+type Script = Arc<dyn Fn(&Call) -> Option<Answer> + Send + Sync>;
+
+/// What a request meets.
+#[derive(Clone)]
+struct Behind {
+    script: Script,
+    calls: Arc<Mutex<Vec<Call>>>,
+    /// Who answers where the script does not.
+    server: Option<String>,
+    client: legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>,
+}
 
 /// The running server; ends when dropped.
 pub(crate) struct Scripted {
@@ -64,10 +76,23 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// Answers each call as `script` says.
     pub(crate) async fn start(script: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
+        Self::serve(Arc::new(move |call| Some(script(call))), None).await
+    }
+
+    /// Answers as `script` says, and lets a real server answer where it says nothing.
+    pub(crate) async fn before(
+        server: &str,
+        script: impl Fn(&Call) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(Arc::new(script), Some(server.to_owned())).await
+    }
+
+    async fn serve(script: Script, server: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let calls = Arc::<Mutex<Vec<Call>>>::default();
-        let state: (Script, _) = (Arc::new(script), calls.clone());
+        let client = legacy::Client::builder(TokioExecutor::new()).build_http();
+        let state = Behind { script, calls: calls.clone(), server, client };
         let router = Router::new().fallback(answer).with_state(state);
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, router).await.expect("served") });
@@ -96,25 +121,31 @@ impl Scripted {
     }
 }
 
-async fn answer(
-    State((script, calls)): State<(Script, Arc<Mutex<Vec<Call>>>)>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn answer(State(behind): State<Behind>, headers: HeaderMap, bytes: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let action = target.rsplit('.').next().unwrap_or_default().to_owned();
-    let body = serde_json::from_slice(&body).unwrap_or_default();
+    let body = serde_json::from_slice(&bytes).unwrap_or_default();
     let call = {
-        let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = behind.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let nth = calls.iter().filter(|call| call.action == action).count();
         let call = Call { action, body, nth };
         calls.push(call.clone());
         call
     };
-    let (status, json) = script(&call);
+    let Some((status, json)) = (behind.script)(&call) else {
+        return pass(&behind, &headers, bytes).await.unwrap_or(StatusCode::BAD_GATEWAY.into_response());
+    };
     let status = StatusCode::from_u16(status).expect("a status");
     let code = json["__type"].as_str().unwrap_or_default().to_owned();
     let content_type = if target.is_empty() { "application/json" } else { "application/x-amz-json-1.0" };
     let head = [(header::CONTENT_TYPE.as_str(), content_type), ("x-amzn-errortype", &code)];
     (status, head, json.to_string()).into_response()
+}
+
+/// The real server's answer.
+async fn pass(behind: &Behind, headers: &HeaderMap, bytes: Bytes) -> Option<Response> {
+    let mut request = Request::post(behind.server.as_ref()?);
+    request.headers_mut()?.clone_from(headers);
+    let answer = behind.client.request(request.body(Full::from(bytes)).ok()?).await.ok()?;
+    Some(answer.map(Body::new))
 }

@@ -16,7 +16,8 @@ use crate::command::{
 /// Parcel `n` holds one message, and its place is `n` in two digits.
 fn parcel(number: usize) -> Parcel {
     let place = format!("{number:02}");
-    let message = Message { body: place.clone(), events: 1, file: place.as_str().into(), line: 0 };
+    let message =
+        Message { body: place.clone().into_bytes(), events: 1, file: place.as_str().into(), line: 0 };
     Parcel { batch: vec![message], after: Some(place), objects: 1, bytes: 10 }
 }
 

@@ -6,6 +6,7 @@ use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -33,7 +34,11 @@ fn read(root: &Path, after: Option<&str>, events_per_message: u32) -> (Vec<Parce
 }
 
 fn events(parcels: &[Parcel]) -> Vec<&str> {
-    parcels.iter().flat_map(|parcel| &parcel.batch).flat_map(|message| message.body.lines()).collect()
+    parcels
+        .iter()
+        .flat_map(|parcel| &parcel.batch)
+        .flat_map(|message| std::str::from_utf8(&message.body).unwrap().lines())
+        .collect()
 }
 
 #[test]

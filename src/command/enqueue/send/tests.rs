@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::command::enqueue::queue::Queue;
 
 /// The bodies of each call, in order.
 pub(in crate::command) type Calls = Arc<Mutex<Vec<Vec<String>>>>;
@@ -45,7 +46,8 @@ pub(in crate::command) async fn serve(
         .endpoint_url(&url)
         .build();
     let queue_url = format!("{url}/000000000000/events");
-    (Target { client: aws_sdk_sqs::Client::from_conf(config), queue_url, group: None }, calls, server)
+    let client = aws_sdk_sqs::Client::from_conf(config);
+    (Target::Queue(Queue { client, url: queue_url, group: None }), calls, server)
 }
 
 fn batch(bodies: &[&str]) -> Batch {

@@ -99,10 +99,9 @@ impl DynamoDbLeases {
             call = call.expression_attribute_values(format!(":{at}"), value);
         }
         let answer = call.send().await.map_err(|error| self.failed(failure(&error)))?;
-        let after = answer.attributes.unwrap_or_default();
-        let lease = self.read(&after)?;
         let unmentioned = || CallError::transient("unmentioned", "the answer omits the lease");
-        lease.map(Some).ok_or_else(|| unmentioned().into())
+        let after = answer.attributes.ok_or_else(unmentioned)?;
+        self.read(&after)?.map(Some).ok_or_else(|| unmentioned().into())
     }
 }
 
@@ -162,9 +161,7 @@ impl Update {
                 update.held_by(seen.as_deref());
                 update.set(OWNER, text(&**by));
                 update.remove(CHECKPOINT_OWNER);
-                let (switches, one, zero) =
-                    (update.name(SWITCHES), update.value(number(1)), update.value(number(0)));
-                update.set.push(format!("{switches} = if_not_exists({switches}, {zero}) + {one}"));
+                update.counts_a_switch();
             }
             Change::Ask { holder, to, .. } => {
                 update.owned_by(holder);
@@ -173,6 +170,12 @@ impl Update {
                     Some(to) => update.set(OWNER, text(&**to)),
                     None => update.remove(OWNER),
                 }
+            }
+            Change::Withdraw { by, .. } => {
+                let (owner, asked) = (update.name(OWNER), update.name(CHECKPOINT_OWNER));
+                let by = update.value(text(&**by));
+                update.expect(&format!("{owner} = {by} AND attribute_exists({asked})"));
+                update.remove(OWNER);
             }
             Change::Keep { holder, counter, checkpoint, .. } => {
                 update.counts_from(*counter);
@@ -195,8 +198,9 @@ impl Update {
                 update.counts_from(*counter);
                 update.held_by(Some(holder));
                 update.moves_to(Some(&Checkpoint::ShardEnd));
-                if let Some(children) = item::set(children) {
-                    update.set(CHILDREN, children);
+                match item::set(children) {
+                    Some(children) => update.set(CHILDREN, children),
+                    None => update.remove(CHILDREN),
                 }
                 update.remove(OWNER);
                 update.remove(CHECKPOINT_OWNER);
@@ -246,6 +250,11 @@ impl Update {
         let (name, value) = (self.name(COUNTER), self.value(number(counter)));
         self.expect(&format!("{name} = {value}"));
         self.set(COUNTER, number(counter + 1));
+    }
+
+    fn counts_a_switch(&mut self) {
+        let (switches, one, zero) = (self.name(SWITCHES), self.value(number(1)), self.value(number(0)));
+        self.set.push(format!("{switches} = if_not_exists({switches}, {zero}) + {one}"));
     }
 
     /// `holder` is the one who holds the lease, asked to leave or not.

@@ -41,10 +41,13 @@ impl Shared {
         damage: &str,
         receipt: &mut MessageReceipt,
     ) -> Ended {
-        let detail = format!(
-            "could not be read from record {} on (byte {passed} of its text): {damage}",
-            standing.position
-        );
+        let detail = match standing.object.whole {
+            Some(_) => format!("could not be read: {damage}"),
+            None => format!(
+                "could not be read from record {} on (byte {passed} of its text): {damage}",
+                standing.position
+            ),
+        };
         self.reject(standing.whole_object(), Reason::BrokenObject, detail, receipt);
         self.count("broken");
         Ended::Done

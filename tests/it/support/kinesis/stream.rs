@@ -130,6 +130,12 @@ impl Stream {
         shards.into_iter().map(|shard| shard.shard_id).collect()
     }
 
+    /// The shards that take records, each with its first hash key.
+    pub(crate) async fn open_ranges(&self) -> Vec<(String, u128)> {
+        let shards = self.shards().await.into_iter().filter(|shard| !is_closed(shard));
+        shards.map(|shard| (shard.shard_id.clone(), range(&shard).0)).collect()
+    }
+
     /// Splits a shard in the middle; its children, the one with the lower hash keys first.
     pub(crate) async fn split(&self, shard: &str) -> Vec<String> {
         let whole = self.shards().await.into_iter().find(|it| it.shard_id == shard).expect("it is listed");
@@ -218,7 +224,7 @@ pub(crate) fn is_closed(shard: &Shard) -> bool {
 }
 
 /// The lowest and the highest hash key of a shard.
-fn range(shard: &Shard) -> (u128, u128) {
+pub(crate) fn range(shard: &Shard) -> (u128, u128) {
     let range = shard.hash_key_range.as_ref().expect("a range");
     let key = |key: &str| key.parse().expect("a hash key");
     (key(&range.starting_hash_key), key(&range.ending_hash_key))
