@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
     sync::mpsc,
-    time::{Duration, Instant, timeout},
+    time::{Duration, Instant, timeout_at},
 };
 use tracing::{info, warn};
 
@@ -50,8 +50,11 @@ impl Shared {
                 }
                 Err(error) => self.troubled(&mut looking, error),
             }
+            let now = Instant::now();
+            let usual = now + jittered(times.look_every());
+            let next = looking.watch.next_free(now).map_or(usual, |free| free.min(usual));
             // Told to look now, or not.
-            drop(timeout(jittered(times.look_every()), self.look_now.notified()).await);
+            drop(timeout_at(next, self.look_now.notified()).await);
         }
     }
 

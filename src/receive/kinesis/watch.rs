@@ -59,6 +59,14 @@ impl Watch {
         self.stood_still(lease).is_some_and(|still| still >= left_after)
     }
 
+    /// When, after now, the next lease will be free if its counter does not move: a look then, and not at some time
+    /// after it, finds that out.
+    pub fn next_free(&self, now: Instant) -> Option<Instant> {
+        let held = self.seen.values().filter(|seen| seen.holder.is_some());
+        let at = held.map(|seen| seen.since + self.failover_time);
+        at.filter(|at| now < *at).min()
+    }
+
     /// For how long the lease has been as it was when last looked at.
     fn stood_still(&self, lease: &Lease) -> Option<Duration> {
         let (seen, looked_at) = (self.seen.get(&lease.shard)?, self.looked_at?);
@@ -104,6 +112,19 @@ mod tests {
     fn a_lease_that_nobody_holds_is_free_at_once() {
         let lease = Lease::new("s".into(), Checkpoint::TrimHorizon);
         assert!(Watch::new(FAILOVER).is_free(&lease));
+    }
+
+    #[test]
+    fn the_next_look_need_not_be_later_than_a_lease_is_free() {
+        let start = Instant::now();
+        let mut watch = Watch::new(FAILOVER);
+        assert_eq!(watch.next_free(start), None);
+        watch.look(&leases(&held(1)), start, start);
+        let due = start + FAILOVER;
+        assert_eq!(watch.next_free(start), Some(due));
+        assert_eq!(watch.next_free(due), None, "a look that failed is not tried without end");
+        watch.look(&leases(&held(1)), due, due);
+        assert!(watch.is_free(&held(1)));
     }
 
     #[test]

@@ -47,7 +47,17 @@ impl DynamoDbLeases {
         if failed.code == REFUSED {
             return Conflict.into();
         }
-        ChangeError::Call(class_of(failed, &self.table, KEY, ACTIONS))
+        ChangeError::Call(self.class(failed))
+    }
+
+    fn class(&self, failed: Failure) -> CallError {
+        match class_of(failed, &self.table, KEY, ACTIONS) {
+            // It reaches the operator as what is wrong with the source.
+            CallError::Transient { code, message } => {
+                CallError::transient(code, format!("the table {}: {message}", self.table))
+            }
+            ours @ CallError::Misconfigured { .. } => ours,
+        }
     }
 
     fn read(&self, attributes: &Attributes) -> Result<Option<Lease>, CallError> {
@@ -102,8 +112,7 @@ impl LeaseTable for DynamoDbLeases {
         let mut start = None;
         loop {
             let call = self.client.scan().table_name(&*self.table).set_exclusive_start_key(start.take());
-            let page =
-                call.send().await.map_err(|error| class_of(failure(&error), &self.table, KEY, ACTIONS))?;
+            let page = call.send().await.map_err(|error| self.class(failure(&error)))?;
             for attributes in page.items.unwrap_or_default() {
                 leases.extend(self.read(&attributes)?.map(|lease| (lease.shard.clone(), lease)));
             }
@@ -117,7 +126,7 @@ impl LeaseTable for DynamoDbLeases {
     async fn find(&self, shard: &ShardId) -> Result<Option<Lease>, CallError> {
         let call = self.client.get_item().table_name(&*self.table).key(KEY, text(&**shard));
         let answer = call.consistent_read(true).send().await;
-        let answer = answer.map_err(|error| class_of(failure(&error), &self.table, KEY, ACTIONS))?;
+        let answer = answer.map_err(|error| self.class(failure(&error)))?;
         answer.item.map_or(Ok(None), |attributes| self.read(&attributes))
     }
 

@@ -33,6 +33,8 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(200);
 /// What fills all buffers at once: more than two workers may hold.
 const LARGE: usize = 1_500;
 const LARGE_BYTES: usize = 16_000;
+/// In one call, which may have 5 MiB.
+const LARGE_AT_ONCE: usize = 250;
 /// Events of one step of the producer, and between two steps.
 const NEW_EVENTS: usize = 40;
 const PACE: Duration = Duration::from_millis(100);
@@ -80,7 +82,9 @@ async fn a_lake_that_is_down_costs_no_lease_no_memory_and_no_record() {
     let mut rng = Rng::with_seed(33);
     streaming.endpoints.misbehave(Faults { error_share: 1.0, error_status: 503, ..Faults::default() });
     let mut all = large(&mut rng);
-    put(&streaming, &all, &mut rng).await;
+    for some in all.chunks(LARGE_AT_ONCE) {
+        put(&streaming, some, &mut rng).await;
+    }
     let is_over = AtomicBool::new(false);
     let produce = async {
         while !is_over.load(Ordering::Relaxed) {

@@ -112,7 +112,12 @@ impl Streaming {
     }
 
     pub(super) async fn leases(&self) -> Leases {
-        self.lease_table().list().await.expect("the table answers")
+        loop {
+            match self.table.list().await {
+                Ok(leases) => return leases,
+                Err(error) => assert!(error.is_transient(), "{error}"),
+            }
+        }
     }
 
     /// Another reader of the table than the workers.

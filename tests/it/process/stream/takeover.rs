@@ -62,7 +62,8 @@ impl Takeovers {
         self.under_way.spawn(async move {
             let mut leases = 0;
             loop {
-                let named = names(&table.list().await.expect("the table answers"), &dead);
+                let Ok(found) = table.list().await else { continue };
+                let named = names(&found, &dead);
                 leases = leases.max(named);
                 let took = at.elapsed();
                 if named == 0 || took > PATIENCE {
