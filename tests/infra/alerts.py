@@ -65,6 +65,15 @@ def alert_problems(alert: dict) -> list[str]:
     return found
 
 
+def labels_missing(alert: dict, cases: list[dict]) -> set[str]:
+    """Labels that the annotations name and that the alert has not, in some case in which it fires."""
+    named = set(re.findall(r"\$labels\.(\w+)", " ".join(alert["annotations"].values())))
+    looks = [look for case in cases for look in case["promql_expr_test"]]
+    samples = [sample["labels"] for look in looks for sample in look["exp_samples"]]
+    fired = [sample for sample in samples if f'alertname="{alert["alert"]}"' in sample]
+    return {name for name in named for sample in fired if not re.search(rf'\b{name}="', sample)}
+
+
 def spoilt(expression: str) -> list[str]:
     """The expression with one of its comparisons moved: so far that it never holds, and so near that it does too soon."""
     found = []
@@ -87,11 +96,22 @@ def moved(operator: str, number: float) -> list[str]:
             return ["> 0", "< 0"]
 
 
-def tested_with(text: str, tests: Path, folder: Path) -> bool:
-    """Whether a file of test cases is content with another text of alerts.yml."""
-    (folder / "tests").mkdir(exist_ok=True)
+def cases_about(alert: dict, recorded: list[dict], tests: Path) -> dict:
+    """The test cases of a file in which there is anything that this alert asks for; no other can tell how it is."""
+    by_record = {rule["record"]: expressions.metrics(rule["expr"]) for rule in recorded}
+    asked = expressions.metrics(alert["expr"])
+    asked |= {metric for name in asked for metric in by_record.get(name, set())}
+    written = yaml.safe_load(tests.read_text())
+    is_about = [any(one["series"].split("{")[0] in asked for one in case["input_series"]) for case in written["tests"]]
+    written["tests"] = [case for case, is_kept in zip(written["tests"], is_about, strict=True) if is_kept]
+    return written
+
+
+def satisfied(cases: dict, text: str, folder: Path) -> bool:
+    """Whether the cases are content with another text of alerts.yml."""
+    (folder / "tests").mkdir()
     shutil.copy(DASHBOARDS / "rules.yml", folder)
-    shutil.copy(tests, folder / "tests")
     (folder / "alerts.yml").write_text(text)
-    is_content, _ = promtool("test", "rules", str(folder / "tests" / tests.name))
+    (folder / "tests/cases.yml").write_text(yaml.safe_dump(cases))
+    is_content, _ = promtool("test", "rules", str(folder / "tests/cases.yml"))
     return is_content
