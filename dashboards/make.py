@@ -184,7 +184,8 @@ def bars(written: dict) -> dict:
 
 def now(written: dict) -> dict:
     return {
-        "unit": written.get("unit", "short"),
+        # Every digit: that a sum is right cannot be seen from thousands.
+        "unit": written.get("unit", "locale"),
         "color": {"mode": "thresholds"},
         "thresholds": levels(written.get("levels", [["text"]])),
         "decimals": written.get("decimals", 0),

@@ -75,7 +75,7 @@ def labels_missing(alert: dict, cases: list[dict]) -> set[str]:
 
 
 def spoilt(expression: str) -> list[str]:
-    """The expression with one of its comparisons moved: so far that it never holds, and so near that it does too soon."""
+    """The expression with one comparison moved: so far that it never holds, and so near that it holds too soon."""
     found = []
     for match in re.finditer(r"(==|!=|<=|>=|<|>) ([0-9.]+)", expression):
         before, after = expression[: match.start()], expression[match.end() :]

@@ -1,7 +1,8 @@
 """Whether Grafana knows what our dashboards say. In: their JSON. Out: what the TypeScript compiler says of it.
 
-Grafana publishes the types of its dashboards and panels as the package @grafana/schema. A dashboard that is written into
-a TypeScript file as a constant of such a type has to have every member that Grafana needs and none that it does not know.
+Grafana publishes the types of its dashboards and panels as the package @grafana/schema. A dashboard that is written
+into a TypeScript file as a constant of such a type has to have every member that Grafana needs, and none that it does
+not know.
 """
 
 import fcntl

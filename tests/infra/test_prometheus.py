@@ -118,21 +118,21 @@ def broken_deployments(exits: contextlib.ExitStack, folder: Path) -> dict[str, s
     nowhere = f"127.0.0.1:{stack.free_port()}"
     (folder / "no-folder").write_text("a file")
     log = {"TRIBUTARY_PUBLISH_LOG_TO": str(folder / "proof")}
+    no_log = {"TRIBUTARY_PUBLISH_LOG_TO": str(folder / "no-folder/proof")}
+    no_letters = {"TRIBUTARY_DEAD_LETTER_QUEUE_URL": f"http://{nowhere}/000000000000/letters"}
+    no_ledger = {"TRIBUTARY_LEDGER_KIND": "valkey", "TRIBUTARY_LEDGER_URL": f"redis://{nowhere}"}
+    silence = "--drop-reply-share 0.2 --seed 1"
     breaker = {"TRIBUTARY_BREAKER_DELIVERIES": "50", "TRIBUTARY_BREAKER_COOL_DOWN": "2s"}
     made = {
         "nothing": deployment("well", **log),
         "the lake denies every call": deployment("denied", "--refuse AccessDeniedException"),
         "the lake closes every connection": deployment("down", "--down"),
-        "the lake stores events and does not answer": deployment("silent", "--drop-reply-share 0.2 --seed 1"),
+        "the lake stores events and does not answer": deployment("silent", silence),
         "the lake throttles every call": deployment("throttled", "--refuse ThrottlingException"),
-        "the ledger is out of reach": deployment(
-            "ledger", TRIBUTARY_LEDGER_KIND="valkey", TRIBUTARY_LEDGER_URL=f"redis://{nowhere}"
-        ),
+        "the ledger is out of reach": deployment("ledger", **no_ledger),
         "the queue is out of reach": deployment("queue"),
-        "the dead-letter queue is not there": deployment(
-            "letters", TRIBUTARY_DEAD_LETTER_QUEUE_URL=f"http://{nowhere}/000000000000/letters"
-        ),
-        "the publish log cannot be written": deployment("log", TRIBUTARY_PUBLISH_LOG_TO=str(folder / "no-folder/proof")),
+        "the dead-letter queue is not there": deployment("letters", **no_letters),
+        "the publish log cannot be written": deployment("log", **no_log),
         "most events are bad": deployment("bad", **breaker),
         "an event comes again with other content": deployment("forged"),
         "one worker of two is killed": deployment("one-killed"),
