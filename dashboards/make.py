@@ -52,7 +52,7 @@ def dashboard(written: dict) -> dict:
         "time": {"from": "now-1h", "to": "now"},
         "annotations": {"list": []},
         "links": [to_the_others()],
-        "templating": {"list": variables(has_destinations=written.get("has_destinations", True))},
+        "templating": {"list": variables(has_destinations="{lane" in json.dumps(written))},
         "panels": placed(written["row"]),
     }
 

@@ -22,7 +22,7 @@ import alerts
 import yaml
 
 SECONDS_A_MINUTE = 2
-PATIENCE = 60.0
+PATIENCE = 90.0
 # As quick as the bounds of the configuration allow.
 QUICK = {
     "TRIBUTARY_SOURCE_VISIBILITY": "10s",
@@ -68,6 +68,11 @@ class Deployment:
         queue, said = self.environment["TRIBUTARY_SOURCE_QUEUE_URL"], "\n".join(bodies)
         command = [os.environ["TRIBUTARY"], "enqueue", "-", "--queue-url", queue]
         subprocess.run(command, env=self.environment, input=said, text=True, check=True, capture_output=True)
+
+    def cure(self) -> None:
+        """The lake does as it should."""
+        lake = self.environment["AWS_ENDPOINT_URL_CLOUDTRAIL_DATA"]
+        urllib.request.urlopen(urllib.request.Request(f"{lake}/lake/faults", method="DELETE"), timeout=10).close()
 
 
 class Prometheus:

@@ -76,10 +76,18 @@ class Watched(unittest.TestCase):
         for where, asks in list(cls.without_data.items()):
             if cls.prometheus.ask(asks):
                 del cls.without_data[where]
+        for job, firing in cls.firing().items():
+            cls.raised.setdefault(job, {}).update(firing)
+
+    @classmethod
+    def firing(cls) -> dict[str, dict[str, dict]]:
+        """What each alert says, by job and name."""
+        found: dict[str, dict[str, dict]] = {}
         for alert in cls.prometheus.get("alerts")["alerts"]:
             labels = alert["labels"]
             if alert["state"] == "firing":
-                cls.raised.setdefault(labels.get("job", ""), {})[labels["alertname"]] = alert["annotations"]
+                found.setdefault(labels.get("job", ""), {})[labels["alertname"]] = alert["annotations"]
+        return found
 
     def test_every_panel_and_every_rule_finds_data(self) -> None:
         self.assertEqual({}, self.without_data)
@@ -94,6 +102,11 @@ class Watched(unittest.TestCase):
         missing = {job: names - self.raised[job].keys() for job, names in expected.items()}
         others = {job: raised.keys() - expected.get(job, set()) for job, raised in self.raised.items()}
         self.assertEqual(({}, {}), (without_nothing(missing), without_nothing(others)))
+
+    def test_a_cure_takes_the_alert_back_without_anybody_else(self) -> None:
+        denied = self.deployments["the lake denies every call"]
+        denied.cure()
+        stack.soon(lambda: denied.name not in self.firing(), "nothing is firing any more")
 
     def test_the_alerts_say_what_they_mean(self) -> None:
         said = [text for raised in self.raised.values() for notes in raised.values() for text in notes.values()]
@@ -165,10 +178,11 @@ def keep_sending(deployments: dict[str, stack.Deployment], stop: threading.Event
 
 
 def load(what: str) -> list[str]:
-    good = [event(str(uuid.uuid4()), "PutObject") for _ in range(20)]
+    good = good_events(20)
     match what:
         case "nothing":
-            return [*good, good[0], json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"})]
+            many = [f"[{','.join(good_events(20))}]" for _ in range(20)]
+            return [*many, good[0], good[0], json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"})]
         case "most events are bad":
             return ["no JSON"] * 40 + good[:5]
         case "the dead-letter queue is not there":
@@ -177,6 +191,10 @@ def load(what: str) -> list[str]:
             return [*good, event("same", "DeleteTrail")]
         case _:
             return good
+
+
+def good_events(number: int) -> list[str]:
+    return [event(str(uuid.uuid4()), "PutObject") for _ in range(number)]
 
 
 def event(event_id: str, name: str) -> str:
