@@ -27,9 +27,9 @@ tributary_shard_lag_seconds{shard="shardId-000000000000"} 3
 tributary_shard_open_records{shard="shardId-000000000000"} 40
 tributary_shard_checkpoint_age_seconds{shard="shardId-000000000000"} 2
 tributary_leases_held 4
-tributary_leases_taken_total{how="expired"} 4
+tributary_leases_taken_total{how="free"} 4
 tributary_leases_lost_total 0
-tributary_handoffs_total{direction="given"} 1
+tributary_handoffs_total{direction="in"} 1
 """
 
 
