@@ -39,6 +39,7 @@ def page_problems(text: str, rule: dict) -> list[str]:
     parts = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
     if [part.partition("\n")[0] for part in parts] != HEADINGS:
         found.append(f"the headings are not {HEADINGS}")
+    found += ["names no panel to look at"] * (not re.search(r"^- \*[^*]+\* → \*\*", text, flags=re.MULTILINE))
     found += [f"a part is empty: {part.partition(chr(10))[0]}" for part in parts if len(part.strip()) < 60]
     return found
 

@@ -32,6 +32,7 @@ class Runbooks(unittest.TestCase):
             "does not begin with its severity": swapped("throttled.md", "**Ticket.**", "**Pages.**"),
             "the headings are not": swapped("throttled.md", "## Look here", "## Look there"),
             "the index does not list throttled.md": swapped("README.md", "[TributaryThrottled]", "[Throttled]"),
+            "names no panel": swapped("worker-down.md", "- *Tributary* →", "- Tributary:"),
             "no panel Calls a minute": swapped("throttled.md", "**Calls a second**", "**Calls a minute**"),
             "no dashboard Publishing": swapped("throttled.md", "*Publishing and quota*", "*Publishing*"),
             "no command tracing": swapped("id-conflicts.md", "`tributary trace ", "`tributary tracing "),
