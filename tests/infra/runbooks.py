@@ -10,6 +10,8 @@ import metric_names
 HEADINGS = ["What it means", "Look here", "Do this"]
 SEVERITIES = {"**Pages.**": "page", "**Ticket.**": "ticket"}
 INDEX = "README.md"
+# Where /readyz's own words are explained. Two of its causes have alerts, and so pages, of their own.
+NOT_READY, WITH_PAGES = "not-ready.md", {"breaker", "destination"}
 
 
 def problems(pages: dict[str, str], rules: list[dict], boards: dict[str, dict], commands: set[str]) -> list[str]:
@@ -22,6 +24,8 @@ def problems(pages: dict[str, str], rules: list[dict], boards: dict[str, dict], 
         if name in pages:
             found += [f"{name}: {problem}" for problem in page_problems(pages[name], rule)]
             found += [f"the index does not list {name}"] * (not is_listed(pages.get(INDEX, ""), name, rule))
+    told = pages.get(NOT_READY, "")
+    found += [f"{NOT_READY}: no cure for {cause}" for cause in sorted(causes()) if f"\n| `{cause}" not in told]
     for name, text in pages.items():
         found += [f"{name}: {problem}" for problem in said_wrongly(text, boards, commands)]
     return found
@@ -63,9 +67,17 @@ def said_wrongly(text: str, boards: dict[str, dict], commands: set[str]) -> list
     for lines in re.findall(r"^- The log: (.*(?:\n  .*)*)", text, flags=re.MULTILINE):
         quoted = [" ".join(line.split()) for line in re.findall(r"`([^`]+)`", lines)]
         found += [f"nobody logs {line}" for line in quoted if " " in line and line not in source()]
-    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        found += [f"leads nowhere: {link}"] * (not (alerts.RUNBOOKS / link).exists())
+    for link, chapter in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", text):
+        found += [f"leads nowhere: {link}"] * (not is_there(alerts.RUNBOOKS / link, chapter))
     return found
+
+
+def is_there(file: Path, chapter: str) -> bool:
+    """Whether the file is there, and in it the chapter, if one is named."""
+    if not file.is_file() or not chapter:
+        return file.exists()
+    titles = re.findall(r"^#+ (.+)", file.read_text(), flags=re.MULTILINE)
+    return chapter in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
 
 
 def absent_panels(item: str, titles: dict[str, dict]) -> list[str]:
@@ -79,6 +91,15 @@ def absent_panels(item: str, titles: dict[str, dict]) -> list[str]:
         elif there is not None and panel not in there:
             found.append(f"no panel {panel} where it is said to be")
     return found
+
+
+def causes() -> set[str]:
+    """The first words of the lines of /readyz that have no page of their own."""
+    gate = (metric_names.ROOT / "src/gate.rs").read_text().partition("impl fmt::Display for Cause")[2]
+    found = set(re.findall(r'=> (?:f\.write_str\(|write!\(f, )"(\w+)', gate.partition("\n}\n")[0]))
+    if not WITH_PAGES < found:
+        raise LookupError("no causes found in src/gate.rs")
+    return found - WITH_PAGES
 
 
 @functools.cache

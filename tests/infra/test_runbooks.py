@@ -32,6 +32,7 @@ class Runbooks(unittest.TestCase):
             "does not begin with its severity": swapped("throttled.md", "**Ticket.**", "**Pages.**"),
             "the headings are not": swapped("throttled.md", "## Look here", "## Look there"),
             "the index does not list throttled.md": swapped("README.md", "[TributaryThrottled]", "[Throttled]"),
+            "no cure for publish_log": swapped("not-ready.md", "| `publish_log` |", "| `log` |"),
             "names no panel": swapped("worker-down.md", "- *Tributary* →", "- Tributary:"),
             "no panel Calls a minute": swapped("throttled.md", "**Calls a second**", "**Calls a minute**"),
             "no dashboard Publishing": swapped("throttled.md", "*Publishing and quota*", "*Publishing*"),
@@ -39,6 +40,7 @@ class Runbooks(unittest.TestCase):
             "no metric tributary_typo": lambda p: p.update({"throttled.md": p["throttled.md"] + "`tributary_typo`\n"}),
             "nobody logs claims were lost": swapped("commits-lost.md", "`claims were taken over", "`claims were lost"),
             "leads nowhere: nowhere.md": swapped("throttled.md", "(queue-lag-high.md)", "(nowhere.md)"),
+            "leads nowhere: ../dead-letters.md": swapped("dead-letters.md", "#reasons", "#motives"),
         }
         for expected, plant in faults.items():
             with self.subTest(expected):
