@@ -6,7 +6,7 @@
 //! ([`progress`]), and is written with the next renewal of its lease. What is given back waits here in memory.
 //!
 //! Everything that decides is pure and knows no client: [`lease`], [`watch`], [`share`], [`shards`], [`progress`] and
-//! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases.rs`).
+//! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases/main.rs`).
 
 mod api;
 mod fan_out;
