@@ -9,6 +9,7 @@ use std::{
 use serde_json::Value;
 
 mod explain;
+mod leases;
 mod local;
 
 const ARN: &str = "arn:aws:cloudtrail:eu-central-1:111122223333:channel/one";
@@ -31,6 +32,12 @@ const COMMANDS: &[&[&str]] = &[
     &["ledger"],
     &["ledger", "get"],
     &["ledger", "forget"],
+    &["leases"],
+    &["leases", "release"],
+    &["leases", "move"],
+    &["checkpoint"],
+    &["checkpoint", "show"],
+    &["checkpoint", "set"],
     &["verify"],
     &["reconcile"],
     &["completions"],

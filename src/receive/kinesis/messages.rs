@@ -25,10 +25,12 @@ pub(super) struct Place<'a> {
     pub(super) shard: &'a ShardId,
     /// The hash keys that belong to the shard.
     pub(super) hash_keys: RangeInclusive<u128>,
+    /// Aggregates with user records of another shard are dropped (ADR 18).
+    pub(super) drops_foreign: bool,
 }
 
 impl Place<'_> {
-    /// The messages of one record, in their order.
+    /// The messages of one record, in their order; none of one that is dropped.
     pub(super) fn parts(&self, record: Record) -> Vec<Part> {
         let Record { sequence, data, partition_key, arrived } = record;
         let part = |sub: u64, data: Bytes, partition_key: Option<Arc<str>>| {
@@ -38,6 +40,7 @@ impl Place<'_> {
         };
         match user_records(&data, &self.hash_keys) {
             None => vec![part(0, data, partition_key.map(Into::into))],
+            Some(users) if self.drops_foreign && users.iter().any(|user| user.is_foreign) => Vec::new(),
             Some(users) => {
                 let key = |key: Bytes| String::from_utf8(key.into()).ok().map(Into::into);
                 let parts = users.into_iter().zip(0..);
@@ -68,5 +71,39 @@ impl Place<'_> {
             is_redriven: false,
             about: Arc::new(about),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        aggregate::tests::{HASH_OF_K, aggregate},
+        receive::kinesis::position::SequenceNumber,
+    };
+
+    fn parts(hash_keys: RangeInclusive<u128>, drops_foreign: bool) -> Vec<String> {
+        let data = aggregate(&[b"1", b"2"]);
+        let sequence = SequenceNumber::parse("7").unwrap();
+        let record = Record { sequence, data, partition_key: Some("any".to_owned()), arrived: None };
+        let (source, shard) = ("audit".into(), "shardId-0".into());
+        let place = Place { source: &source, shard: &shard, hash_keys, drops_foreign };
+        let parts = place.parts(record).into_iter();
+        parts
+            .map(|part| format!("{} {:?}", part.message.handle.message_id, part.message.about.group))
+            .collect()
+    }
+
+    #[test]
+    fn each_user_record_is_a_message_with_its_own_key_and_name() {
+        let expected = ["audit/shardId-0:7 Some(\"k\")", "audit/shardId-0:7.1 Some(\"k\")"];
+        assert_eq!(parts(0..=u128::MAX, true), expected);
+    }
+
+    #[test]
+    fn an_aggregate_with_foreign_records_is_delivered_or_dropped_as_the_operator_wants() {
+        let others = 0..=HASH_OF_K - 1;
+        assert_eq!(parts(others.clone(), false).len(), 2);
+        assert!(parts(others, true).is_empty());
     }
 }

@@ -4,6 +4,7 @@
 mod cases;
 mod errors;
 mod kcl;
+mod page;
 mod plain;
 mod random;
 

@@ -56,7 +56,7 @@ impl DynamoDbLeases {
             CallError::Transient { code, message } => {
                 CallError::transient(code, format!("the table {}: {message}", self.table))
             }
-            ours => ours,
+            other => other,
         }
     }
 

@@ -130,12 +130,6 @@ impl Stream {
         shards.into_iter().map(|shard| shard.shard_id).collect()
     }
 
-    /// The shards that take records, each with its first hash key.
-    pub(crate) async fn open_ranges(&self) -> Vec<(String, u128)> {
-        let shards = self.shards().await.into_iter().filter(|shard| !is_closed(shard));
-        shards.map(|shard| (shard.shard_id.clone(), range(&shard).0)).collect()
-    }
-
     /// Splits a shard in the middle; its children, the one with the lower hash keys first.
     pub(crate) async fn split(&self, shard: &str) -> Vec<String> {
         let whole = self.shards().await.into_iter().find(|it| it.shard_id == shard).expect("it is listed");
