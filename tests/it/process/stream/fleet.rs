@@ -237,9 +237,13 @@ impl Fleet {
     /// A killed worker's shards wait no longer than half as long again as the failover time, if anybody who saw it live
     /// lived to see it dead.
     fn assert_taken_over(&self, takeovers: &[Takeover]) {
-        for Takeover { dead, leases, took, was_seen } in takeovers {
-            let whose = if *was_seen { "" } else { ", with all others restarted meanwhile" };
-            say(&format!("{leases} leases of {dead} taken over within {:.1} s{whose}", took.as_secs_f64()));
+        for takeover in takeovers {
+            let Takeover { dead, held, took, promised, forgotten_after, was_seen } = takeover;
+            let (took, forgotten) = (took.as_secs_f64(), forgotten_after.as_secs_f64());
+            let whose = if *was_seen { "" } else { " (all others were restarted meanwhile)" };
+            say(&format!(
+                "{dead}: {held} leases taken over within {took:.1} s; {promised} promised, forgotten after {forgotten:.1} s{whose}"
+            ));
         }
         let seen = takeovers.iter().filter(|takeover| takeover.was_seen);
         let late: Vec<_> = seen.filter(|takeover| takeover.took >= self.failover.mul_f64(1.5)).collect();

@@ -1,7 +1,7 @@
 //! A stream in place of the queue, its leases and its ledger: put to, and watched through the lease table.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -176,13 +176,22 @@ impl Streaming {
     }
 }
 
-/// Whether one of these workers is named by a lease, as who holds it or as who is going to.
+fn is_of(id: &str, worker: &str) -> bool {
+    id.strip_prefix(worker).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// How many leases name the worker, as who holds it or as who is going to.
 pub(super) fn names(leases: &Leases, worker: &str) -> usize {
-    let is_it = |name: &str| name.strip_prefix(worker).is_some_and(|rest| rest.starts_with('/'));
     let named = leases.values().filter(|lease| {
-        [&lease.owner, &lease.checkpoint_owner].into_iter().flatten().any(|named| is_it(named))
+        [&lease.owner, &lease.checkpoint_owner].into_iter().flatten().any(|named| is_of(named, worker))
     });
     named.count()
+}
+
+/// The leases that the worker holds.
+pub(super) fn holds(leases: &Leases, worker: &str) -> BTreeSet<ShardId> {
+    let held = leases.values().filter(|lease| lease.holder().is_some_and(|holder| is_of(holder, worker)));
+    held.map(|lease| lease.shard.clone()).collect()
 }
 
 fn is_balanced(leases: &Leases, workers: &[String]) -> bool {
