@@ -156,7 +156,9 @@ impl Shared {
             hash_keys: hash_keys.unwrap_or(0..=u128::MAX),
             drops_foreign: self.settings.drops_foreign,
         };
-        let parts = records.into_iter().flat_map(|record| place.parts(record)).collect();
+        let mut foreign = 0;
+        let parts = records.into_iter().flat_map(|record| place.parts(record, &mut foreign)).collect();
+        self.metrics.process.foreign_records.increment(foreign);
         let now = Instant::now();
         self.with(|state| {
             state.took(shard, number, parts, now);

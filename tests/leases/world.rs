@@ -14,7 +14,7 @@ use tributary::receive::kinesis::{
     lease::{Change, Conflict, Lease, Leases, ShardId, WorkerId, changed},
     position::{Checkpoint, Position, SequenceNumber},
     shards::{Beginning, Shard, missing},
-    tenancy::{From, Times},
+    tenancy::{ReadFrom, Times},
 };
 
 use super::{explore::Action, planted::Fault, workers::Worker};
@@ -219,11 +219,11 @@ impl World {
         from: &'a From,
     ) -> impl Iterator<Item = &'a Record> {
         let is_asked = move |record: &Record| match from {
-            From::After(last) => record.sequence > *last,
+            ReadFrom::After(last) => record.sequence > *last,
             // At, not after: of a record there may be more than the checkpoint says.
-            From::Checkpoint(Checkpoint::At(position)) => record.sequence >= position.sequence,
-            From::Checkpoint(Checkpoint::AtTimestamp(ms)) => ms.is_none_or(|ms| arrival_ms(record) >= ms),
-            From::Checkpoint(_) => true,
+            ReadFrom::Checkpoint(Checkpoint::At(position)) => record.sequence >= position.sequence,
+            ReadFrom::Checkpoint(Checkpoint::AtTimestamp(ms)) => ms.is_none_or(|ms| arrival_ms(record) >= ms),
+            ReadFrom::Checkpoint(_) => true,
         };
         let is_there = !self.expired.contains(&shard.id);
         shard

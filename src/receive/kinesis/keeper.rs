@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
-    lease::{Change, ChangeError, Lease, Leases, ShardId},
+    lease::{Change, ChangeError, Leases, ShardId},
     shards::{Shard, children, forgotten, missing},
     share::{alive, handed_over, wanted},
     watch::Watch,
