@@ -124,7 +124,7 @@ impl Stream {
         let call = call.shard_iterator_type(start.kind).set_timestamp(start.time);
         let call =
             call.set_starting_sequence_number(start.sequence.map(|sequence| sequence.as_str().to_owned()));
-        let answer = call.send().await.map_err(|error| self.read_error(failure(&error)))?;
+        let answer = call.send().await.map_err(|error| self.begin_error(failure(&error), start.time))?;
         let missing = || CallError::transient("unmentioned", "the answer omits the iterator");
         answer.shard_iterator.ok_or_else(|| ReadError::Call(missing()))
     }
@@ -159,7 +159,17 @@ impl Stream {
         };
         let call = self.client.subscribe_to_shard().consumer_arn(consumer).shard_id(&**shard);
         let call = call.starting_position(position.map_err(invalid)?);
-        call.send().await.map_err(|error| self.read_error(failure(&error)))
+        call.send().await.map_err(|error| self.begin_error(failure(&error), start.time))
+    }
+
+    /// A time to begin at may lie ahead, by the stream's clock if not by ours: it will come.
+    fn begin_error(&self, failed: Failure, time: Option<DateTime>) -> ReadError {
+        if time.is_none() || failed.code != "InvalidArgumentException" {
+            return self.read_error(failed);
+        }
+        let text =
+            format!("by the stream's clock the time to begin at has not come, will wait: {}", failed.message);
+        ReadError::Call(CallError::transient("not_yet", text))
     }
 
     pub(super) fn read_error(&self, failed: Failure) -> ReadError {
