@@ -216,7 +216,7 @@ impl World {
     pub(crate) fn records_from<'a>(
         &'a self,
         shard: &'a Scripted,
-        from: &'a From,
+        from: &'a ReadFrom,
     ) -> impl Iterator<Item = &'a Record> {
         let is_asked = move |record: &Record| match from {
             ReadFrom::After(last) => record.sequence > *last,
