@@ -133,4 +133,4 @@ fn place(index: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -37,7 +37,7 @@ pub(crate) use queue_url::is_fifo;
 pub use raw::RawConfig;
 pub use reference::reference;
 pub use show::{Setting, settings, settings_toml};
-pub use source::{QueueConfig, SourceConfig, SourceKind, Start, StreamArn, StreamConfig};
+pub use source::{ForeignRecords, QueueConfig, SourceConfig, SourceKind, Start, StreamArn, StreamConfig};
 
 /// All that `run` needs to know. Every bound has been checked, alone and together.
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
-//! The files around the program: dashboard, CloudFormation template, Dockerfile, scripts, queries, and what it costs.
+//! The files around the program: dashboards, alerts, runbooks, CloudFormation template, Dockerfile, scripts, queries, and
+//! what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -12,8 +13,23 @@ use std::{
 };
 
 #[test]
-fn the_dashboard_parses_and_shows_every_metric() {
+fn the_dashboards_are_grafanas_and_show_every_metric() {
     run("test_dashboard").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn each_alert_fires_when_it_should_and_at_no_other_time() {
+    run("test_alerts").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn each_alert_has_a_runbook_and_what_it_names_is_there() {
+    run("test_runbooks").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn prometheus_finds_data_for_every_panel_and_rule_beside_a_worker_under_load() {
+    run("test_prometheus").unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]

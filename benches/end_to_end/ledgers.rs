@@ -71,9 +71,9 @@ fn print(events: u64, name: &str, row: &Row, in_memory: &Row, requests: Option<u
 }
 
 /// A ledger's server, ended with the benchmark.
-struct Server {
+pub(crate) struct Server {
     name: &'static str,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     request_starts: &'static str,
     child: Child,
 }
@@ -92,7 +92,7 @@ impl Server {
         Some(Self { name: "Valkey", addr, request_starts: "\r\nEVALSHA\r\n", child }.up())
     }
 
-    fn dynamodb() -> Option<Self> {
+    pub(crate) fn dynamodb() -> Option<Self> {
         let addr = free_port();
         let installed = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/bin/dynoxide");
         let program = if installed.exists() { installed } else { PathBuf::from("dynoxide") };
@@ -137,12 +137,13 @@ impl Server {
                 std::io::Write::write_all(&mut stream, b"FLUSHALL\r\n").expect("the server is there");
                 std::io::Read::read(&mut stream, &mut [0; 16]).expect("the server answers");
             }
-            _ => new_table(self.addr),
+            _ => new_table(self.addr, TABLE, "key"),
         }
     }
 }
 
-fn new_table(addr: SocketAddr) {
+/// An empty table of this name and partition key.
+pub(crate) fn new_table(addr: SocketAddr, table: &str, key_name: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let config = aws_sdk_dynamodb::Config::builder()
@@ -155,17 +156,20 @@ fn new_table(addr: SocketAddr) {
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(config);
         // There is none before the first run.
-        client.delete_table().table_name(TABLE).send().await.ok();
+        client.delete_table().table_name(table).send().await.ok();
         let key = AttributeDefinition::builder()
-            .attribute_name("key")
+            .attribute_name(key_name)
             .attribute_type(ScalarAttributeType::S)
             .build()
             .expect("whole");
-        let schema =
-            KeySchemaElement::builder().attribute_name("key").key_type(KeyType::Hash).build().expect("whole");
+        let schema = KeySchemaElement::builder()
+            .attribute_name(key_name)
+            .key_type(KeyType::Hash)
+            .build()
+            .expect("whole");
         client
             .create_table()
-            .table_name(TABLE)
+            .table_name(table)
             .attribute_definitions(key)
             .key_schema(schema)
             .billing_mode(BillingMode::PayPerRequest)
@@ -175,7 +179,7 @@ fn new_table(addr: SocketAddr) {
         let ttl = TimeToLiveSpecification::builder().attribute_name("expires").enabled(true).build();
         client
             .update_time_to_live()
-            .table_name(TABLE)
+            .table_name(table)
             .time_to_live_specification(ttl.expect("whole"))
             .send()
             .await

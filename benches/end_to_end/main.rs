@@ -1,6 +1,6 @@
 //! Events per second from the queue to the lake, `cargo bench --bench end_to_end [-- EVENTS]`; the memory of the
-//! service while events keep coming, `… -- memory [EVENTS]`; and what a shared ledger costs, near and 30 ms away,
-//! `… -- ledgers [EVENTS]`.
+//! service while events keep coming, `… -- memory [EVENTS]`; what a shared ledger costs, near and 30 ms away,
+//! `… -- ledgers [EVENTS]`; and what a stream costs beside a queue, `… -- streams [EVENTS]`.
 //!
 //! The service runs as a process of its own, on one core where `taskset` exists; the local queue and lake run in
 //! another process on the other cores. The queue is filled before the clock starts. Beside the wall clock, which
@@ -16,6 +16,7 @@
 mod far;
 mod ledgers;
 mod process;
+mod streams;
 
 use std::{env, thread, time::Duration};
 
@@ -38,6 +39,9 @@ fn main() {
     }
     if is_asked("ledgers") {
         return ledgers::compare(events);
+    }
+    if is_asked("streams") {
+        return streams::compare(events);
     }
     println!(
         "{events} events of about 1 kB; the service on {}\n",
@@ -63,7 +67,12 @@ fn main() {
 fn measure(events: u64, events_per_message: u64, more: &[(&str, String)]) -> Row {
     let local = Process::local();
     fill(&local, 0..events, events_per_message);
-    let service = Process::service(&local, more);
+    measure_on(&local, events, more)
+}
+
+/// Starts the service and the clock; the events wait where `more` says, or on the queue.
+fn measure_on(local: &Process, events: u64, more: &[(&str, String)]) -> Row {
+    let service = Process::service(local, more);
     let started = Instant::now();
     let deadline = Duration::from_mins(5);
     while service.published() < events {

@@ -26,12 +26,22 @@ pub(crate) fn fill(local: &Process, events: Range<u64>, events_per_message: u64)
         .spawn()
         .expect("the producer starts");
     let mut lines = producer.stdin.take().expect("a pipe");
-    for number in events {
-        writeln!(lines, "{}", RECORD.replace("NUMBER", &format!("{number:012}")))
-            .expect("the producer reads");
+    for body in bodies(events, 1) {
+        writeln!(lines, "{body}").expect("the producer reads");
     }
     drop(lines);
     assert!(producer.wait().expect("the producer ends").success(), "the producer could not send");
+}
+
+/// The events, so many to a body, one to a line.
+pub(crate) fn bodies(events: Range<u64>, events_per_body: u64) -> impl Iterator<Item = String> {
+    let end = events.end;
+    let event = |number: u64| RECORD.replace("NUMBER", &format!("{number:012}"));
+    let step = usize::try_from(events_per_body).expect("a small number");
+    events.step_by(step).map(move |first| {
+        let these = first..end.min(first + events_per_body);
+        these.map(event).collect::<Vec<_>>().join("\n")
+    })
 }
 
 /// A child that ends with the benchmark.
@@ -43,7 +53,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn local() -> Self {
-        let mut child = pinned(1)
+        let mut child = pinned(1, PROGRAM)
             .args(["local", "--json", "--sqs-listen", "127.0.0.1:0", "--lake-listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
@@ -60,7 +70,8 @@ impl Process {
     pub(crate) fn service(local: &Self, more: &[(&str, String)]) -> Self {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let child = pinned(0)
+        let mut command = pinned(0, PROGRAM);
+        command
             .arg("run")
             .envs(local.environment.clone())
             .env("TRIBUTARY_SOURCE_QUEUE_URL", local.queue_url("events"))
@@ -69,10 +80,11 @@ impl Process {
             // The quota of 100 is AWS's; the local lake has none.
             .env("TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND", "10000")
             .env("TRIBUTARY_SERVICE_LISTEN", format!("127.0.0.1:{port}"))
-            .envs(more.iter().map(|(name, value)| (*name, value.as_str())))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the service starts");
+            .envs(more.iter().map(|(name, value)| (*name, value.as_str())));
+        if more.iter().any(|(name, _)| *name == "TRIBUTARY_STREAM_ARN") {
+            command.env_remove("TRIBUTARY_SOURCE_QUEUE_URL");
+        }
+        let child = command.stderr(Stdio::null()).spawn().expect("the service starts");
         Self { child, environment: Vec::new(), port }
     }
 
@@ -118,14 +130,14 @@ impl Drop for Process {
     }
 }
 
-/// The program, on one core where that can be asked for.
-fn pinned(core: usize) -> Command {
+/// A program, on one core where that can be asked for.
+pub(crate) fn pinned(core: usize, program: &str) -> Command {
     if pins() {
         let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string(), PROGRAM]);
+        command.args(["-c", &core.to_string(), program]);
         return command;
     }
-    Command::new(PROGRAM)
+    Command::new(program)
 }
 
 pub(crate) fn pins() -> bool {

@@ -7,7 +7,7 @@ use crate::decode::{Found, MESSAGE_EVENTS_MAX, decode};
 
 const ALL: std::ops::RangeInclusive<u128> = 0..=u128::MAX;
 /// MD5 of `k`, by another implementation.
-const HASH_OF_K: u128 = 0x8CE4_B16B_22B5_8894_AA86_C421_E875_9DF3;
+pub(crate) const HASH_OF_K: u128 = 0x8CE4_B16B_22B5_8894_AA86_C421_E875_9DF3;
 
 fn varint(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -38,7 +38,7 @@ fn record(fields: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// One record for each of these, all with the key `k`.
-fn aggregate(data: &[&[u8]]) -> Bytes {
+pub(crate) fn aggregate(data: &[&[u8]]) -> Bytes {
     let records = data.iter().map(|data| record(&[number(1, 0), sized(3, data)]));
     signed(&std::iter::once(sized(1, b"k")).chain(records).collect::<Vec<_>>().concat())
 }

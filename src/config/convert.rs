@@ -163,6 +163,7 @@ fn source(raw: &RawConfig) -> Option<SourceKind> {
         failover_time: raw.get(&keys::STREAM_FAILOVER_TIME)?,
         calls_per_second: u32::try_from(raw.get(&keys::STREAM_CALLS_PER_SECOND)?).ok()?,
         consumer_arn: raw.get(&keys::STREAM_CONSUMER_ARN),
+        foreign_records: raw.get(&keys::STREAM_FOREIGN_RECORDS)?,
     }))
 }
 

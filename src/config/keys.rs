@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     config::{
-        LogFormat, Oversize,
+        ForeignRecords, LogFormat, Oversize,
         kinds::{
             Beginning, BucketNames, Bytes, Channel, Choice, Condition, Consumer, Count, ExternalId,
             FormatNames, HashKey, Kind, Listen, LocalPath, LogFilter, Name, Password, Paths, Place, QueueUrl,
@@ -218,6 +218,8 @@ const LEDGERS: Choice<Ledger> = Choice(&[
 const UNMATCHED: Choice<Unmatched> =
     Choice(&[("dead-letter", Unmatched::DeadLetter), ("filter", Unmatched::Filter)]);
 const KNOWN_SECRETS: Choice<bool> = Choice(&[("mask", true), ("off", false)]);
+const FOREIGN_RECORDS: Choice<ForeignRecords> =
+    Choice(&[("deliver", ForeignRecords::Deliver), ("drop", ForeignRecords::Drop)]);
 const LOG_FORMATS: Choice<LogFormat> =
     Choice(&[("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)]);
 
@@ -299,6 +301,10 @@ keys! {
         "A registered consumer of the stream, for enhanced fan-out: each shard then has 2 MB a second for this service \
          alone, sooner and at a price. Without it, records are polled for. Set it where several services read one \
          stream.";
+    STREAM_FOREIGN_RECORDS: Choice<ForeignRecords> = "stream.foreign_records", Absent::Default("deliver"), FOREIGN_RECORDS,
+        "What becomes of an aggregate that holds records of another shard, as some producers make after a reshard: \
+         \"deliver\" takes all of them, and the ledger knows those that come again; \"drop\" drops the whole aggregate, as \
+         the Kinesis Client Library does, and loses what the producer does not send again. Leave it.";
 
     FORMATS_FOLDER: LocalPath = "formats.folder", Absent::Nothing { example: "/etc/tributary/formats" },
         LocalPath { to: "a folder with files NAME.jq" },
@@ -490,6 +496,6 @@ mod tests {
             assert!(key.doc().len() > 40 && key.doc().ends_with('.'), "{}", key.path());
             assert!(variables.insert(environment_name(key.path())), "{}", key.path());
         }
-        assert_eq!(ALL.len(), 59);
+        assert_eq!(ALL.len(), 60);
     }
 }

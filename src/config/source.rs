@@ -52,6 +52,17 @@ pub struct StreamConfig {
     pub calls_per_second: u32,
     /// The registered consumer for enhanced fan-out; `None`: records are polled for.
     pub consumer_arn: Option<String>,
+    /// What becomes of aggregates that hold user records of another shard.
+    pub foreign_records: ForeignRecords,
+}
+
+/// What becomes of aggregates that hold user records whose hash keys belong to another shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignRecords {
+    /// All of them are events.
+    Deliver,
+    /// None of them is, as with the Kinesis Client Library.
+    Drop,
 }
 
 /// Where to begin in shards that nobody has read.

@@ -204,8 +204,9 @@ impl Shared {
         if matches!(error, CallError::Misconfigured { .. }) {
             self.intake.gate.close(Cause::Source, error.to_string());
         } else if failures >= FAILURES_UNTIL_NOT_READY {
-            let why =
-                format!("the queue cannot be reached ({error}); check its URL, the network and the endpoint");
+            let why = format!(
+                "the source cannot be reached ({error}); check its URL or ARN, the network and the endpoint"
+            );
             self.intake.gate.close(Cause::Source, why);
         }
     }

@@ -6,7 +6,7 @@
 //! ([`progress`]), and is written with the next renewal of its lease. What is given back waits here in memory.
 //!
 //! Everything that decides is pure and knows no client: [`lease`], [`watch`], [`share`], [`shards`], [`progress`] and
-//! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases.rs`).
+//! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases/main.rs`).
 
 mod api;
 mod fan_out;
@@ -39,7 +39,7 @@ use tokio::{
 use super::{Handle, Message, Source};
 use crate::{
     aws::Aws,
-    config::{Start, StreamConfig},
+    config::{ForeignRecords, Start, StreamConfig},
     failure::CallError,
     metrics::Metrics,
 };
@@ -84,6 +84,7 @@ struct Settings {
     calls_per_second: u32,
     /// Of enhanced fan-out.
     consumer_arn: Option<String>,
+    drops_foreign: bool,
 }
 
 impl Settings {
@@ -116,6 +117,7 @@ impl KinesisSource {
             times,
             calls_per_second: config.calls_per_second,
             consumer_arn: config.consumer_arn.clone(),
+            drops_foreign: config.foreign_records == ForeignRecords::Drop,
         };
         let state = State::new(settings.me.clone(), times, settings.consumer_arn.is_some());
         let shared = Shared {
@@ -148,9 +150,15 @@ impl Shared {
         let Batch { records, next, behind, children } = batch;
         let hash_keys = self
             .with(|state| state.of(shard, number).and_then(|held| held.tenancy.lease().hash_keys.clone()));
-        let place =
-            Place { source: &self.settings.source, shard, hash_keys: hash_keys.unwrap_or(0..=u128::MAX) };
-        let parts = records.into_iter().flat_map(|record| place.parts(record)).collect();
+        let place = Place {
+            source: &self.settings.source,
+            shard,
+            hash_keys: hash_keys.unwrap_or(0..=u128::MAX),
+            drops_foreign: self.settings.drops_foreign,
+        };
+        let mut foreign = 0;
+        let parts = records.into_iter().flat_map(|record| place.parts(record, &mut foreign)).collect();
+        self.metrics.process.foreign_records.increment(foreign);
         let now = Instant::now();
         self.with(|state| {
             state.took(shard, number, parts, now);

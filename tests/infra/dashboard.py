@@ -2,11 +2,10 @@
 
 import re
 
-import promql_parser as promql
+import expressions
+import metric_names
 
 COLUMNS = 24
-# What Prometheus adds to the name of a histogram.
-HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 # Terms of received = published + duplicate + filtered + dead_lettered + returned + in_flight.
 CONSERVATION = {
     "tributary_received_total",
@@ -17,30 +16,51 @@ CONSERVATION = {
     "tributary_returned_total",
     "tributary_in_flight",
 }
+OVERVIEW = "tributary.json"
 # Metrics that need no panel, each with the reason.
 EXEMPT: dict[str, str] = {}
+# What panels ask for that is not the program's: Prometheus writes it.
+NOT_OURS = {"ALERTS"}
 
 
-def problems(dashboard: dict, known: set[str]) -> list[str]:
-    """Every problem at once; an empty list is a good dashboard."""
-    panels = dashboard["panels"]
-    charts = [panel for panel in panels if panel["type"] != "row"]
-    found = layout_problems(panels)
-    shown: set[str] = set()
-    for chart in charts:
-        found += chart_problems(chart)
-        for target in chart.get("targets", []):
-            names, wrong = expression_problems(target["expr"])
-            shown |= {family(name, known) for name in names}
-            found += [f"{chart['title']}: {problem}" for problem in wrong]
-    found += variable_problems(dashboard, known)
-    found += [f"{name} is shown but not exported" for name in sorted(shown - known)]
+def problems(boards: dict[str, dict], exported: set[str], prepared: set[str]) -> list[str]:
+    """Every problem of all dashboards together; an empty list is a good set."""
+    known = exported | prepared
+    found = [f"{name}: {problem}" for name, board in boards.items() for problem in board_problems(board, known)]
+    shown = {name for board in boards.values() for panel in charts(board) for name in asked_by(panel, known)}
+    found += [f"{name} is shown but not exported" for name in sorted(shown - known - NOT_OURS)]
     found += [f"{name} is exported but has no panel" for name in sorted(known - shown - EXEMPT.keys())]
     found += [f"{name} is exempt but not exported" for name in sorted(EXEMPT.keys() - known)]
-    first = charts[0]["targets"][0]["expr"] if charts else ""
+    found += [f"{name} is exported now: take it out of PREPARED" for name in sorted(exported & prepared)]
+    first = charts(boards[OVERVIEW])[0]["targets"][0]["expr"]
     if not CONSERVATION <= set(re.findall(r"tributary_\w+", first)):
-        found.append("the first panel does not hold every term of the conservation law")
+        found.append("the first panel of the overview does not hold every term of the conservation law")
+    uids = [board["uid"] for board in boards.values()]
+    if len(set(uids)) != len(uids):
+        found.append("two dashboards have one uid")
     return found
+
+
+def charts(board: dict) -> list[dict]:
+    """The panels that ask something."""
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def asked_by(panel: dict, known: set[str]) -> set[str]:
+    """The metrics that a panel shows."""
+    asked = [expressions.metrics(target["expr"]) for target in panel.get("targets", [])]
+    return {metric_names.family(name, known) for names in asked for name in names}
+
+
+def board_problems(board: dict, known: set[str]) -> list[str]:
+    """What is wrong with one dashboard by itself."""
+    found = layout_problems(board["panels"])
+    for chart in charts(board):
+        found += chart_problems(chart)
+        wrong = [problem for target in chart.get("targets", []) for problem in expressions.problems(target["expr"])]
+        found += [f"{chart['title']}: {problem}" for problem in wrong]
+        found += [f"{chart['title']}: {problem}" for problem in variables_left_out(chart)]
+    return found + variable_problems(board, known)
 
 
 def layout_problems(panels: list[dict]) -> list[str]:
@@ -65,6 +85,9 @@ def chart_problems(chart: dict) -> list[str]:
     title, found = chart["title"], []
     if len(chart.get("description", "")) < 60:
         found.append(f"{title}: has no description that says what to do")
+    for book in re.findall(r"docs/runbooks/\S+\.md", chart.get("description", "")):
+        if not (metric_names.ROOT / book).is_file():
+            found.append(f"{title}: there is no {book}")
     if chart.get("datasource", {}).get("uid") != "${datasource}":
         found.append(f"{title}: does not use the datasource variable")
     references = [target["refId"] for target in chart.get("targets", [])]
@@ -75,49 +98,27 @@ def chart_problems(chart: dict) -> list[str]:
     return found
 
 
-def expression_problems(written: str) -> tuple[set[str], list[str]]:
-    """The metric names in one PromQL expression, and what is wrong with it."""
-    expression = re.sub(r"\$__(rate_interval|range|interval)\b", "5m", written)
-    try:
-        tree = promql.parse(expression)
-    except ValueError as error:
-        return set(), [f"{error}: {written}"]
-    names, found = set(), []
-
-    def visit(node: object) -> None:
-        if isinstance(node, promql.VectorSelector):
-            if not node.name:
-                found.append(f"a selector without a metric name: {written}")
-                return
-            names.add(node.name)
-            if "instance" not in {matcher.name for matcher in node.matchers.matchers}:
-                found.append(f"{node.name} ignores the instance variable")
-        if isinstance(node, promql.Call) and node.func.name in ("rate", "increase"):
-            name = node.args[0].vector_selector.name or ""
-            if not name.endswith(("_total", *HISTOGRAM_PARTS)):
-                found.append(f"{node.func.name} of {name}, which is no counter")
-            visit(node.args[0].vector_selector)
-
-    promql.walk(tree, visit)
-    return names, found
-
-
-def variable_problems(dashboard: dict, known: set[str]) -> list[str]:
-    """The three variables are there, and those that ask Prometheus ask for a metric that exists."""
-    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
-    found = [f"no variable {name}" for name in ("datasource", "instance", "destination") if name not in variables]
-    for name, variable in variables.items():
-        if variable["type"] != "query":
-            continue
-        asked = re.match(r"label_values\((\w+),", variable["query"]["query"])
-        if not asked or asked.group(1) not in known:
-            found.append(f"variable {name}: asks for no exported metric")
+def variables_left_out(chart: dict) -> list[str]:
+    """Whoever chooses a deployment or a worker above the dashboard chooses for every panel."""
+    found = []
+    for target in chart.get("targets", []):
+        for name, labels in expressions.selectors(target["expr"]):
+            wanted = {"job"} if name in NOT_OURS else {"job", "instance"}
+            found += [f"{name} ignores the {label} variable" for label in sorted(wanted - labels)]
     return found
 
 
-def family(name: str, known: set[str]) -> str:
-    """The name under which the program exports it: a histogram's parts belong to the histogram."""
-    for part in HISTOGRAM_PARTS:
-        if name.endswith(part) and name.removesuffix(part) in known:
-            return name.removesuffix(part)
-    return name
+def variable_problems(board: dict, known: set[str]) -> list[str]:
+    """The variables are there, and those that ask Prometheus ask for a metric that exists."""
+    variables = {variable["name"]: variable for variable in board["templating"]["list"]}
+    asks = " ".join(target["expr"] for chart in charts(board) for target in chart.get("targets", []))
+    wanted = {"datasource", *re.findall(r"\$(job|instance|destination)\b", asks)}
+    found = [f"no variable {name}" for name in sorted(wanted - variables.keys())]
+    found += [f"nobody uses the variable {name}" for name in sorted(variables.keys() - wanted)]
+    for name, variable in variables.items():
+        if variable["type"] != "query":
+            continue
+        asked = re.match(r"label_values\((\w+)", variable["query"]["query"])
+        if not asked or asked.group(1) not in known:
+            found.append(f"variable {name}: asks for no exported metric")
+    return found

@@ -166,11 +166,14 @@ async fn a_shard_that_is_too_slow_slows_it_down_and_gets_every_record_once() {
     assert_eq!(all.len(), 3_500);
 }
 
+/// Arguments, variables, and a part of what must be said.
+type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn what_does_not_go_together_is_said_before_anything_is_read() {
     let (queue, arn) =
         ("http://127.0.0.1:9/000000000000/q", "arn:aws:kinesis:us-east-1:111122223333:stream/audit");
-    let rows: [(&[&str], &[(&str, &str)], &str); 7] = [
+    let rows: [Row<'_>; 7] = [
         (&["--stream", "audit", "--queue-url", queue], &[], "cannot be used with"),
         (&["--stream", "audit", "--events-per-message", "5"], &[], "--events-per-message is for a queue"),
         (&["--queue-url", queue, "--partition-key", "k"], &[], "--partition-key is for a stream"),
@@ -188,4 +191,8 @@ async fn what_does_not_go_together_is_said_before_anything_is_read() {
         assert_eq!(ran.code, 2, "{arguments:?}: {}", ran.err);
         assert!(ran.err.contains(said), "{arguments:?}: {}", ran.err);
     }
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().to_str().expect("text");
+    let ran = run(&["backfill", place], &[("TRIBUTARY_STREAM_ARN", arn)]).await;
+    assert!(ran.code == 2 && ran.err.contains("a backfill goes to a queue"), "{}", ran.err);
 }

@@ -21,7 +21,9 @@ mod publish_log;
 mod receipts;
 mod records;
 mod scrape;
+mod stream;
 mod two_lakes;
+mod unknown;
 mod whole_way;
 mod worker;
 

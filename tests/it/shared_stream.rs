@@ -23,7 +23,7 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep, timeout};
 use tributary::{
     aws::Aws,
-    config::{Start, StreamArn, StreamConfig},
+    config::{ForeignRecords, Start, StreamArn, StreamConfig},
     receive::kinesis::lease::{LeaseTable, dynamodb::DynamoDbLeases},
 };
 
@@ -131,6 +131,7 @@ async fn scene(server: &StreamServer, table: &DynamoDb, failover_time: Duration)
         failover_time,
         calls_per_second: 5,
         consumer_arn: None,
+        foreign_records: ForeignRecords::Deliver,
     };
     let leases = DynamoDbLeases::new(&aws, &name);
     Scene { stream, leases, aws, config, log: Arc::new(Log::default()), is_over: AtomicBool::new(false) }
@@ -216,13 +217,12 @@ impl Scene {
 
     /// Merges two shards whose hash keys meet.
     async fn merge(&self, rng: &mut Rng) -> usize {
-        let mut open = self.stream.open_ranges().await;
-        open.sort_by_key(|(_, first)| *first);
+        let open = self.stream.in_order().await;
         if open.len() <= WORKERS {
             return 0;
         }
         let at = rng.usize(1..open.len());
-        self.stream.merge(&open[at - 1].0, &open[at].0).await;
+        self.stream.merge(&open[at - 1], &open[at]).await;
         1
     }
 }

@@ -42,10 +42,12 @@ pub(in crate::command) fn url(given: Option<&str>, file: &ConfigFile) -> Result<
     }
     let raw = RawConfig::read(file.config.as_deref(), process_environment());
     raw.get(key).ok_or_else(|| {
-        CommandError::Usage(
+        let text = if raw.get(&keys::STREAM_ARN).is_some() {
+            "the configuration names a stream, and a backfill goes to a queue; give --queue-url URL"
+        } else {
             "no valid queue is named; give --queue-url URL, --config FILE, or TRIBUTARY_SOURCE_QUEUE_URL"
-                .into(),
-        )
+        };
+        CommandError::Usage(text.into())
     })
 }
 

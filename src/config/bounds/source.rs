@@ -15,13 +15,14 @@ use crate::config::{
 static OF_QUEUES: [&dyn AnyKey; 4] =
     [&keys::SOURCE_QUEUE_URL, &keys::SOURCE_WAIT, &keys::SOURCE_VISIBILITY, &keys::SOURCE_FORMAT_ATTRIBUTE];
 /// Keys that a stream alone has a use for.
-static OF_STREAMS: [&dyn AnyKey; 6] = [
+static OF_STREAMS: [&dyn AnyKey; 7] = [
     &keys::STREAM_ARN,
     &keys::STREAM_LEASE_TABLE,
     &keys::STREAM_START,
     &keys::STREAM_FAILOVER_TIME,
     &keys::STREAM_CALLS_PER_SECOND,
     &keys::STREAM_CONSUMER_ARN,
+    &keys::STREAM_FOREIGN_RECORDS,
 ];
 
 /// What the operator named, whether its value is right or not.
@@ -79,9 +80,16 @@ pub(super) fn problems(raw: &RawConfig) -> Vec<Finding> {
 }
 
 /// What works for a stream, and probably is not what was meant.
-pub(super) fn warnings(raw: &RawConfig) -> Option<Finding> {
+pub(super) fn warnings(raw: &RawConfig) -> Vec<Finding> {
+    match named(raw) {
+        Named::Stream => forgetful(raw).into_iter().chain(held_up(raw)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn forgetful(raw: &RawConfig) -> Option<Finding> {
     let is_in_memory = raw.get(&keys::LEDGER_KIND)? == keys::Ledger::Memory;
-    (matches!(named(raw), Named::Stream) && is_in_memory).then(|| {
+    is_in_memory.then(|| {
         Finding::about(
             raw,
             keys::LEDGER_KIND.path,
@@ -89,6 +97,20 @@ pub(super) fn warnings(raw: &RawConfig) -> Option<Finding> {
              worker dies or another takes its shard, and then it is published twice",
             "write ledger.kind = \"dynamodb\" or \"valkey\", which all workers share",
         )
+    })
+}
+
+/// A queue moves away what comes again and again; a stream cannot.
+fn held_up(raw: &RawConfig) -> Option<Finding> {
+    let key = &keys::DEAD_LETTER_OVERFLOW;
+    raw.written(key.path).is_none().then(|| Finding {
+        key: key.path.to_owned(),
+        origin: None,
+        what:
+            "is not given, and events come from a stream, whose records may have 10 MiB: one that has to be \
+               dead-lettered and fits no message, even packed, would hold up its shard"
+                .into(),
+        cure: format!("write a bucket or a folder for such events, or set {}", environment_name(key.path)),
     })
 }
 

@@ -23,7 +23,7 @@ use super::{
     lease::ShardId,
     position::{Checkpoint, SequenceNumber},
     shards::Shard,
-    tenancy::From,
+    tenancy::ReadFrom,
 };
 use crate::{
     aws::{Aws, Failure, failure, kinesis::class_of},
@@ -115,7 +115,7 @@ impl Stream {
     pub(super) async fn iterator(
         &self,
         shard: &ShardId,
-        from: &From,
+        from: &ReadFrom,
         started_ms: Option<u64>,
     ) -> Result<String, ReadError> {
         let call = self.client.get_shard_iterator().stream_name(&self.arn.name).stream_arn(&self.arn.arn);
@@ -147,7 +147,7 @@ impl Stream {
         &self,
         consumer: &str,
         shard: &ShardId,
-        from: &From,
+        from: &ReadFrom,
         started_ms: Option<u64>,
     ) -> Result<SubscribeToShardOutput, ReadError> {
         let start = Start::of(from, started_ms).map_err(ReadError::Call)?;
@@ -196,21 +196,23 @@ struct Start<'a> {
 }
 
 impl<'a> Start<'a> {
-    fn of(from: &'a From, started_ms: Option<u64>) -> Result<Self, CallError> {
+    fn of(from: &'a ReadFrom, started_ms: Option<u64>) -> Result<Self, CallError> {
         let plain = |kind| Self { kind, sequence: None, time: None };
         Ok(match from {
-            From::After(sequence) => Self { sequence: Some(sequence), ..plain(Type::AfterSequenceNumber) },
+            ReadFrom::After(sequence) => {
+                Self { sequence: Some(sequence), ..plain(Type::AfterSequenceNumber) }
+            }
             // At, not after: of an aggregate there may be more than the checkpoint says.
-            From::Checkpoint(Checkpoint::At(position)) => {
+            ReadFrom::Checkpoint(Checkpoint::At(position)) => {
                 Self { sequence: Some(&position.sequence), ..plain(Type::AtSequenceNumber) }
             }
-            From::Checkpoint(Checkpoint::AtTimestamp(ms)) => {
+            ReadFrom::Checkpoint(Checkpoint::AtTimestamp(ms)) => {
                 let ms = ms.or(started_ms).ok_or_else(unknown_time)?;
                 let time = DateTime::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
                 Self { time: Some(time), ..plain(Type::AtTimestamp) }
             }
-            From::Checkpoint(Checkpoint::Latest) => plain(Type::Latest),
-            From::Checkpoint(Checkpoint::TrimHorizon | Checkpoint::ShardEnd) => plain(Type::TrimHorizon),
+            ReadFrom::Checkpoint(Checkpoint::Latest) => plain(Type::Latest),
+            ReadFrom::Checkpoint(Checkpoint::TrimHorizon | Checkpoint::ShardEnd) => plain(Type::TrimHorizon),
         })
     }
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use aws_sdk_kinesis::types::SubscribeToShardEventStream as Event;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tracing::{debug, warn};
 
@@ -18,7 +18,7 @@ use super::{
     api::{ReadError, pushed},
     lease::ShardId,
     position::SequenceNumber,
-    tenancy::From,
+    tenancy::ReadFrom,
 };
 use crate::{aws::broken_off, failure::CallError, intervals::Intervals, tasks::joined};
 
@@ -66,12 +66,14 @@ impl Shared {
                 held.tenancy.may_follow(now).then(|| held.tenancy.reads_from())
             });
             let Some(from) = from else { return };
-            let from = go_on.clone().map_or(from, From::After);
+            let from = go_on.clone().map_or(from, ReadFrom::After);
             match self.subscription(&consumer, &shard, number, &from, &mut go_on).await {
                 Ok(Over::Ended) => return,
                 Ok(Over::Time) => {
                     intervals.reset();
                     self.with(|state| state.push_trouble = None);
+                    // Usually long past. One that Kinesis closed early would be followed by many a second.
+                    sleep_until(now + SUBSCRIBE_AGAIN_AFTER).await;
                 }
                 Err(error) => {
                     if self.push_failed(&shard, number, error).await {
@@ -88,7 +90,7 @@ impl Shared {
         consumer: &str,
         shard: &ShardId,
         number: u64,
-        from: &From,
+        from: &ReadFrom,
         go_on: &mut Option<SequenceNumber>,
     ) -> Result<Over, ReadError> {
         let until = Instant::now() + SUBSCRIPTION_MAX;

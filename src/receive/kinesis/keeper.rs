@@ -8,15 +8,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::{
     sync::mpsc,
-    time::{Duration, Instant, timeout},
+    time::{Duration, Instant, timeout_at},
 };
 use tracing::{info, warn};
 
 use super::{
     Shared,
-    lease::{Change, ChangeError, Lease, Leases, ShardId},
-    shards::{Shard, forgotten, missing},
-    share::{alive, wanted},
+    lease::{Change, ChangeError, Leases, ShardId},
+    shards::{Shard, children, forgotten, missing},
+    share::{alive, handed_over, wanted},
     watch::Watch,
 };
 use crate::{failure::CallError, intervals::jittered};
@@ -50,8 +50,11 @@ impl Shared {
                 }
                 Err(error) => self.troubled(&mut looking, error),
             }
+            let now = Instant::now();
+            let usual = now + jittered(times.look_every());
+            let next = looking.watch.next_free(now).map_or(usual, |free| free.min(usual));
             // Told to look now, or not.
-            drop(timeout(jittered(times.look_every()), self.look_now.notified()).await);
+            drop(timeout_at(next, self.look_now.notified()).await);
         }
     }
 
@@ -71,7 +74,7 @@ impl Shared {
         let now = Instant::now();
         looking.watch.look(&leases, begun, now);
         let me = &self.settings.me;
-        let mut changes = self.handed_over(&leases);
+        let mut changes = self.with(|state| handed_over(me, &leases, |shard| state.held.contains_key(shard)));
         if self.with(|state| state.is_polled(now)) {
             changes.extend(wanted(me, &leases, &looking.watch));
         }
@@ -88,22 +91,6 @@ impl Shared {
             }
         }
         self.see_to_children(&leases).await
-    }
-
-    /// Leases that are ours by the table and not yet by our own memory: another worker has left them to us, or an
-    /// answer was lost.
-    fn handed_over(&self, leases: &Leases) -> Vec<Change> {
-        let me = &self.settings.me;
-        let ours = leases.values().filter(|lease| lease.holder() == Some(me) && !lease.is_ended());
-        let change = |lease: &Lease| {
-            let (shard, holder, counter) = (lease.shard.clone(), me.clone(), lease.counter);
-            if lease.is_asked_for() {
-                Change::Leave { shard, holder, counter, is_asked_for: true, checkpoint: None }
-            } else {
-                Change::Keep { shard, holder, counter, checkpoint: None }
-            }
-        };
-        self.with(|state| ours.filter(|lease| !state.held.contains_key(&lease.shard)).map(change).collect())
     }
 
     async fn take_all(self: &Arc<Self>, changes: Vec<Change>) {
@@ -155,7 +142,13 @@ impl Shared {
         let listed: BTreeSet<ShardId> = shards.iter().map(|shard| shard.id.clone()).collect();
         shards.extend(more.iter().filter(|shard| !listed.contains(&shard.id)).cloned());
         // The time of "latest" is taken after the list: what was closed before it has nothing that came later.
-        let created = missing(leases, &shards, self.settings.beginning()).into_iter().map(Change::Create);
+        let beginning = self.settings.beginning();
+        // If others have begun since the look, their time counts: at ours, what came meanwhile to new shards would be
+        // skipped.
+        if leases.is_empty() && !self.table.list().await?.is_empty() {
+            return Ok(shards);
+        }
+        let created = missing(leases, &shards, beginning).into_iter().map(Change::Create);
         let deleted = forgotten(leases, &shards).into_iter().map(|shard| Change::Delete { shard });
         for change in created.chain(deleted) {
             match self.table.change(&change).await {
@@ -174,11 +167,7 @@ impl Shared {
         });
         for (shard, number, said) in drained {
             let shards = self.sync(leases, &said).await?;
-            let of_it = shards.iter().filter(|other| other.parents.contains(&shard));
-            let children: BTreeSet<ShardId> = of_it.map(|child| child.id.clone()).collect();
-            // A closed shard has children; where none is listed yet, the list is old.
-            let is_listed = shards.iter().any(|other| other.id == shard);
-            if !children.is_empty() || !is_listed {
+            if let Some(children) = children(&shard, &shards) {
                 self.with(|state| state.of(&shard, number).map(|held| held.tenancy.has_children(children)));
             }
         }

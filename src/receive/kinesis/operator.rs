@@ -9,7 +9,7 @@ use super::{
     api::{ReadError, Stream},
     lease::{Lease, LeaseTable, ShardId, dynamodb::DynamoDbLeases},
     position::{Checkpoint, millis_of},
-    tenancy::{From, Times},
+    tenancy::{ReadFrom, Times},
 };
 use crate::{
     aws::Aws,
@@ -57,8 +57,8 @@ impl Operator {
     /// The class says whether asking again can help; throttling is such a case.
     pub async fn behind(&self, lease: &Lease) -> Result<Duration, CallError> {
         let from = match lease.position() {
-            Some(position) => From::After(position.sequence.clone()),
-            None => From::Checkpoint(lease.checkpoint.clone()),
+            Some(position) => ReadFrom::After(position.sequence.clone()),
+            None => ReadFrom::Checkpoint(lease.checkpoint.clone()),
         };
         let iterator = self.stream.iterator(&lease.shard, &from, self.started_ms).await.map_err(error)?;
         let batch = self.stream.read(&iterator, 1).await.map_err(error)?;
@@ -73,7 +73,7 @@ impl Operator {
     /// # Errors
     /// Kinesis knows no such place, or no such shard; or the call failed.
     pub async fn find_place(&self, shard: &ShardId, checkpoint: &Checkpoint) -> Result<(), CallError> {
-        let from = From::Checkpoint(checkpoint.clone());
+        let from = ReadFrom::Checkpoint(checkpoint.clone());
         self.stream.iterator(shard, &from, self.started_ms).await.map(drop).map_err(error)
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! No worker leads. Each counts the leases and the workers that it sees, and works towards its own share: it takes what
 //! is free, and asks a worker that has more than its share for one of its leases. Nobody asks where that would only move
-//! the imbalance.
+//! the imbalance. What stays free all the same, because a worker that counts takes nothing (it is dead and its leases
+//! have not all expired, or it is paused), anybody takes beyond its share: no shard may go unread.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use super::{
-    lease::{Change, Lease, Leases, WorkerId},
+    lease::{Change, Lease, Leases, ShardId, WorkerId},
     shards::may_be_read,
     watch::Watch,
 };
@@ -33,10 +34,12 @@ pub fn wanted(me: &WorkerId, leases: &Leases, watch: &Watch) -> Vec<Change> {
     let mine = counts.get(me).copied().unwrap_or(0);
     let free: Vec<&Lease> = readable.iter().copied().filter(|lease| watch.is_free(lease)).collect();
     if !free.is_empty() {
-        return in_my_order(me, free)
-            .take(share.saturating_sub(mine))
-            .map(|lease| taken(me, lease))
-            .collect();
+        let room = share.saturating_sub(mine);
+        let (wanted, most) = match room {
+            0 => (free.into_iter().filter(|lease| watch.is_left(lease)).collect(), 1),
+            room => (free, room),
+        };
+        return in_my_order(me, wanted).take(most).map(|lease| taken(me, lease)).collect();
     }
     let is_waiting = readable.iter().any(|lease| lease.owner.as_ref() == Some(me) && lease.is_asked_for());
     let richest = counts.iter().max_by_key(|(_, count)| **count);
@@ -50,6 +53,21 @@ pub fn wanted(me: &WorkerId, leases: &Leases, watch: &Watch) -> Vec<Change> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What becomes of leases that are `me`'s by the table and not by its own memory: another worker has left them to it, or
+/// an answer was lost. They are kept, or left if somebody asks for them.
+pub fn handed_over(me: &WorkerId, leases: &Leases, is_held: impl Fn(&ShardId) -> bool) -> Vec<Change> {
+    let mine = leases.values().filter(|lease| lease.holder() == Some(me) && !lease.is_ended());
+    let change = |lease: &Lease| {
+        let (shard, holder, counter) = (lease.shard.clone(), me.clone(), lease.counter);
+        if lease.is_asked_for() {
+            Change::Leave { shard, holder, counter, is_asked_for: true, checkpoint: None }
+        } else {
+            Change::Keep { shard, holder, counter, checkpoint: None }
+        }
+    };
+    mine.filter(|lease| !is_held(&lease.shard)).map(change).collect()
 }
 
 /// The workers that hold a lease which is not free: those that are alive, as far as this worker knows.

@@ -13,7 +13,7 @@ use super::{
     messages::Part,
     position::millis_of,
     records::{Records, Unsettled},
-    tenancy::{From, Tenancy, Times},
+    tenancy::{ReadFrom, Tenancy, Times},
 };
 use crate::{
     failure::CallError,
@@ -74,7 +74,7 @@ pub(super) struct State {
 pub(super) struct Turn {
     pub(super) shard: ShardId,
     pub(super) number: u64,
-    pub(super) from: From,
+    pub(super) from: ReadFrom,
     pub(super) iterator: Option<(String, Instant)>,
 }
 

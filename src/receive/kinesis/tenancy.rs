@@ -46,7 +46,7 @@ impl Times {
 
 /// Where to read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum From {
+pub enum ReadFrom {
     /// Where the lease says. Of a record that was done in part, the rest.
     Checkpoint(Checkpoint),
     /// After the record that was read last.
@@ -127,10 +127,10 @@ impl Tenancy {
     }
 
     /// Where to read on.
-    pub fn reads_from(&self) -> From {
+    pub fn reads_from(&self) -> ReadFrom {
         match &self.read_to {
-            Some(last) => From::After(last.sequence.clone()),
-            None => From::Checkpoint(self.lease.checkpoint.clone()),
+            Some(last) => ReadFrom::After(last.sequence.clone()),
+            None => ReadFrom::Checkpoint(self.lease.checkpoint.clone()),
         }
     }
 

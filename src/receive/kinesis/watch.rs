@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 use super::lease::{Lease, Leases, ShardId, WorkerId};
 
+/// A free lease that nobody has taken for this part of the failover time, in which each worker looks about once, is
+/// left.
+const PART_UNTIL_LEFT: u32 = 8;
+
 /// What was seen of each lease, and since when it has been like that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Watch {
@@ -45,12 +49,29 @@ impl Watch {
 
     /// Whether the lease may be taken: nobody holds it, or its holder has not moved it for the failover time.
     pub fn is_free(&self, lease: &Lease) -> bool {
-        let stands_still = || {
-            let (seen, looked_at) = (self.seen.get(&lease.shard)?, self.looked_at?);
-            let is_same = seen.counter == lease.counter && seen.holder.as_ref() == lease.holder();
-            Some(is_same && looked_at.saturating_duration_since(seen.since) >= self.failover_time)
-        };
-        lease.holder().is_none() || stands_still().unwrap_or(false)
+        lease.holder().is_none() || self.stood_still(lease).is_some_and(|still| still >= self.failover_time)
+    }
+
+    /// Whether the lease has been free for so long that whoever has room for it would have taken it.
+    pub fn is_left(&self, lease: &Lease) -> bool {
+        let expires = if lease.holder().is_none() { Duration::ZERO } else { self.failover_time };
+        let left_after = expires + self.failover_time / PART_UNTIL_LEFT;
+        self.stood_still(lease).is_some_and(|still| still >= left_after)
+    }
+
+    /// When, after now, the next lease will be free if its counter does not move: a look then, and not at some time
+    /// after it, finds that out.
+    pub fn next_free(&self, now: Instant) -> Option<Instant> {
+        let held = self.seen.values().filter(|seen| seen.holder.is_some());
+        let at = held.map(|seen| seen.since + self.failover_time);
+        at.filter(|at| now < *at).min()
+    }
+
+    /// For how long the lease has been as it was when last looked at.
+    fn stood_still(&self, lease: &Lease) -> Option<Duration> {
+        let (seen, looked_at) = (self.seen.get(&lease.shard)?, self.looked_at?);
+        let is_same = seen.counter == lease.counter && seen.holder.as_ref() == lease.holder();
+        is_same.then(|| looked_at.saturating_duration_since(seen.since))
     }
 }
 
@@ -91,6 +112,34 @@ mod tests {
     fn a_lease_that_nobody_holds_is_free_at_once() {
         let lease = Lease::new("s".into(), Checkpoint::TrimHorizon);
         assert!(Watch::new(FAILOVER).is_free(&lease));
+    }
+
+    #[test]
+    fn the_next_look_need_not_be_later_than_a_lease_is_free() {
+        let start = Instant::now();
+        let mut watch = Watch::new(FAILOVER);
+        assert_eq!(watch.next_free(start), None);
+        watch.look(&leases(&held(1)), start, start);
+        let due = start + FAILOVER;
+        assert_eq!(watch.next_free(start), Some(due));
+        assert_eq!(watch.next_free(due), None, "a look that failed is not tried without end");
+        watch.look(&leases(&held(1)), due, due);
+        assert!(watch.is_free(&held(1)));
+    }
+
+    #[test]
+    fn a_free_lease_is_left_once_nobody_has_taken_it_for_an_eighth_of_the_failover_time() {
+        let start = Instant::now();
+        let nobodys = Lease { owner: None, ..held(1) };
+        for (lease, expired) in [(nobodys, start), (held(1), start + FAILOVER)] {
+            let mut watch = Watch::new(FAILOVER);
+            watch.look(&leases(&lease), start, start);
+            watch.look(&leases(&lease), expired, expired);
+            assert_eq!((watch.is_free(&lease), watch.is_left(&lease)), (true, false), "{lease:?}");
+            let later = expired + FAILOVER / 8;
+            watch.look(&leases(&lease), later, later);
+            assert!(watch.is_left(&lease), "{lease:?}");
+        }
     }
 
     #[test]

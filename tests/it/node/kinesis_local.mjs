@@ -20,7 +20,7 @@ for (const change of ['CREATE_STREAM', 'DELETE_STREAM', 'SPLIT_SHARD', 'MERGE_SH
   process.env[`${change}_DURATION`] = '10ms';
 }
 // Nobody reads on.
-console.log = console.error = () => {};
+console.log = console.warn = console.error = () => {};
 process.stdout.on('error', () => {});
 process.stdin.on('end', () => process.exit(0)).resume();
 // It looks for its files beside itself.

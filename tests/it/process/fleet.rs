@@ -15,29 +15,22 @@ use std::{
 };
 
 use fastrand::Rng;
-use tokio::{
-    task::{JoinError, JoinSet},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tributary::{
-    clock::Clock,
     config::ValkeyConfig,
-    dedupe::{
-        Entry, Key, Ledger, State, connect::SharedLedger, dynamodb::DynamoDbLedger, valkey::ValkeyLedger,
-    },
+    dedupe::{Ledger, dynamodb::DynamoDbLedger, valkey::ValkeyLedger},
     local::{Faults, LocalOptions},
 };
 
 use super::{
     endpoints::{Depth, Endpoints, QUEUE},
     records::{Event, events, messages},
+    unknown::{Ending, Unknown, as_an_auditor},
     worker::Worker,
 };
 use crate::support::{dynamodb::DynamoDb, local::options, valkey::Valkey};
 
 const WORKERS: usize = 4;
-/// Entries of the ledger that are looked up at once.
-const LOOKS_MAX: usize = 64;
 /// Without `FLEET_SECONDS`.
 const USUAL_SECONDS: u64 = 12;
 /// Events of one step of the producer, and how many of them were sent before.
@@ -53,15 +46,6 @@ const KILLS_OF_TEN: u8 = 7;
 fn seed() -> u64 {
     let given = env::var("FLEET_SEED").ok().and_then(|text| text.parse().ok());
     given.unwrap_or_else(|| fastrand::u64(..1_000_000))
-}
-
-fn as_an_auditor() -> SharedLedger {
-    SharedLedger {
-        namespace: "tributary".to_owned(),
-        worker: "auditor".to_owned(),
-        window: Duration::from_hours(1),
-        clock: Clock::system(),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,13 +87,9 @@ struct Fleet {
     is_over: AtomicBool,
 }
 
-/// What is known about rows of the lake whose commit the ledger had not seen at the last look.
-#[derive(Default)]
+/// What was done to the workers, and what that excuses.
 struct Watch {
-    rows_seen: u64,
-    uncommitted: Vec<String>,
-    /// Ids whose worker was killed between the put and the commit.
-    unknown: BTreeSet<String>,
+    unknown: Unknown,
     kills: u64,
     stops: u64,
 }
@@ -144,18 +124,18 @@ async fn run(shared: Shared, seed: u64) {
     let doubled: BTreeSet<_> =
         rows.iter().filter(|(_, rows)| rows.len() > 1).map(|(uid, _)| uid.clone()).collect();
     if let Some(event) = story.events.iter().find(|event| !rows.contains_key(&event.uid)) {
-        panic!("{} is lost; the ledger says {:?}", event.uid, fleet.find(&event.uid).await);
+        panic!("{} is lost; the ledger says {:?}", event.uid, watch.unknown.find(&event.uid).await);
     }
     fleet.endpoints.assert_no_dead_letters().await;
     let twice = fleet.endpoints.assert_all_stored(&story.events).await;
-    let (name, unknown, twice_there) = (fleet.shared.name, watch.unknown.len(), doubled.len());
+    let (name, unknown, twice_there) = (fleet.shared.name, watch.unknown.ids.len(), doubled.len());
     let (events, copies) = (story.events.len(), story.copies);
     say(&format!(
         "{name}: {seconds} s: {events} events and {copies} copies, {} kills, {} stops; lost: 0; outcome unknown: {unknown}; \
          doubled UIDs: {twice_there} ({twice} rows too many)",
         watch.kills, watch.stops,
     ));
-    let inexcusable: Vec<_> = doubled.difference(&watch.unknown).collect();
+    let inexcusable: Vec<_> = doubled.difference(&watch.unknown.ids).collect();
     assert!(inexcusable.is_empty(), "doubled, and no outcome was unknown: {inexcusable:?}");
     assert!(watch.kills > 0 && story.copies * 5 >= story.events.len(), "this was no test");
 }
@@ -201,7 +181,7 @@ impl Fleet {
         for slot in 0..WORKERS {
             workers.push(self.start(&format!("slot-{slot}-first")).await);
         }
-        let mut watch = Watch::default();
+        let mut watch = Watch { unknown: Unknown::new(self.shared.ledger.clone()), kills: 0, stops: 0 };
         let mut names: Vec<_> = (0..WORKERS).map(|slot| format!("slot-{slot}-first")).collect();
         let started = Instant::now();
         while started.elapsed() < time {
@@ -212,14 +192,14 @@ impl Fleet {
             if is_kill {
                 watch.kills += 1;
                 drop(worker);
-                self.look(&mut watch, &name, Ending::Killed).await;
+                watch.unknown.look(&self.endpoints, &name, Ending::Killed).await;
             } else {
                 watch.stops += 1;
                 let ended = worker.stop().await;
                 assert_eq!(ended.code, Some(0), "{}", ended.log);
                 let gave_up = ended.log.contains("given back");
                 let ending = if gave_up { Ending::GaveUp } else { Ending::Orderly };
-                self.look(&mut watch, &name, ending).await;
+                watch.unknown.look(&self.endpoints, &name, ending).await;
             }
             let name = format!("restart-{}", watch.kills + watch.stops);
             workers.push(self.start(&name).await);
@@ -240,69 +220,5 @@ impl Fleet {
         more.push(("TRIBUTARY_SERVICE_WORKER", name));
         more.push(("TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND", "25"));
         self.endpoints.worker(&more).await
-    }
-
-    async fn find(&self, uid: &str) -> Option<Entry> {
-        find(&*self.shared.ledger, uid).await
-    }
-
-    /// With `dead` just gone: which of the stored rows does the ledger still have as its work?
-    async fn look(&self, watch: &mut Watch, dead: &str, ending: Ending) {
-        // What had reached the lake when its sender died is still being stored.
-        sleep(Duration::from_millis(150)).await;
-        let (rows_seen, new) = self.endpoints.uids_after(watch.rows_seen).await;
-        watch.rows_seen = rows_seen;
-        let mut candidates = std::mem::take(&mut watch.uncommitted);
-        candidates.extend(new);
-        // The newest first, and many at once: before their leases end.
-        let mut looks = JoinSet::new();
-        for uid in candidates.into_iter().rev() {
-            if looks.len() >= LOOKS_MAX {
-                judge(looks.join_next().await, watch, dead, ending);
-            }
-            let ledger = self.shared.ledger.clone();
-            looks.spawn(async move { (find(&*ledger, &uid).await, uid) });
-        }
-        while let Some(looked) = looks.join_next().await {
-            judge(Some(looked), watch, dead, ending);
-        }
-    }
-}
-
-async fn find(ledger: &dyn Ledger, uid: &str) -> Option<Entry> {
-    let key = Key { destination: "lake".into(), id: uid.to_owned().into(), conflict: None };
-    loop {
-        match ledger.find(&key).await {
-            Ok(entry) => return entry,
-            Err(error) => assert!(error.is_transient(), "{error}"),
-        }
-    }
-}
-
-/// How a worker ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    Killed,
-    /// It drained, and settled everything.
-    Orderly,
-    /// Its drain time was too short.
-    GaveUp,
-}
-
-type Looked = Result<(Option<Entry>, String), JoinError>;
-
-fn judge(looked: Option<Looked>, watch: &mut Watch, dead: &str, ending: Ending) {
-    let Some((entry, uid)) = looked.map(|looked| looked.expect("no panic")) else { return };
-    let is_of_dead = |worker: &str| worker.starts_with(&format!("{dead}/"));
-    match entry {
-        // A put that was cut off, whose claim was given up.
-        None if ending == Ending::GaveUp => drop(watch.unknown.insert(uid)),
-        None => panic!("{uid} is in the lake, and the ledger has never heard of it"),
-        Some(Entry { state: State::Published { .. }, .. }) => {}
-        Some(Entry { worker: Some(worker), .. }) if is_of_dead(&worker) => {
-            assert_ne!(ending, Ending::Orderly, "{uid} was left uncommitted by a worker that drained");
-            watch.unknown.insert(uid);
-        }
-        Some(_) => watch.uncommitted.push(uid),
     }
 }

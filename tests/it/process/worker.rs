@@ -38,8 +38,6 @@ const LAST_LINES: usize = 15;
 
 /// Settings that let tests be short: as quick as the bounds of the configuration allow.
 const QUICK: &[(&str, &str)] = &[
-    ("TRIBUTARY_SOURCE_VISIBILITY", "10s"),
-    ("TRIBUTARY_SOURCE_WAIT", "1s"),
     ("TRIBUTARY_DEDUPE_LEASE", "10s"),
     ("TRIBUTARY_BATCH_LINGER", "50ms"),
     ("TRIBUTARY_DESTINATIONS_LAKE_REQUEST_TIMEOUT", "4s"),
@@ -49,6 +47,12 @@ const QUICK: &[(&str, &str)] = &[
     // More lines, in none of which a payload may be.
     ("TRIBUTARY_LOG_FILTER", "info,tributary=debug"),
 ];
+
+/// The same, of a queue alone.
+const QUICK_QUEUE: &[(&str, &str)] =
+    &[("TRIBUTARY_SOURCE_VISIBILITY", "10s"), ("TRIBUTARY_SOURCE_WAIT", "1s")];
+/// What names a stream in place of a queue.
+pub(super) const STREAM_ARN: &str = "TRIBUTARY_STREAM_ARN";
 
 /// A running `tributary run`. Dropped, it is killed.
 pub(crate) struct Worker {
@@ -106,9 +110,11 @@ impl Worker {
     }
 
     fn spawn_as(mut command: Command, environment: &[(String, String)]) -> Self {
+        let is_stream = environment.iter().any(|(name, _)| name == STREAM_ARN);
+        let of_queue = QUICK_QUEUE.iter().filter(|_| !is_stream);
         let mut child = command
             .env_clear()
-            .envs(QUICK.iter().copied())
+            .envs(QUICK.iter().chain(of_queue).copied())
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -105,9 +105,11 @@ impl Shared {
             }
             _ => {
                 let now = Instant::now();
+                let has_moved = matches!(change, Change::Keep { checkpoint: Some(_), .. });
                 self.with(|state| {
                     if let Some(held) = state.of(&shard, number) {
                         held.tenancy.changed(lease, begun, now);
+                        held.fresh_at = if has_moved { now } else { held.fresh_at };
                     }
                 });
                 self.changed.notify_waiters();

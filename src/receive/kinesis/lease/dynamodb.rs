@@ -47,7 +47,17 @@ impl DynamoDbLeases {
         if failed.code == REFUSED {
             return Conflict.into();
         }
-        ChangeError::Call(class_of(failed, &self.table, KEY, ACTIONS))
+        ChangeError::Call(self.class(failed))
+    }
+
+    fn class(&self, failed: Failure) -> CallError {
+        match class_of(failed, &self.table, KEY, ACTIONS) {
+            // It reaches the operator as what is wrong with the source.
+            CallError::Transient { code, message } => {
+                CallError::transient(code, format!("the table {}: {message}", self.table))
+            }
+            other => other,
+        }
     }
 
     fn read(&self, attributes: &Attributes) -> Result<Option<Lease>, CallError> {
@@ -93,17 +103,14 @@ impl DynamoDbLeases {
         let after = answer.attributes.ok_or_else(unmentioned)?;
         self.read(&after)?.map(Some).ok_or_else(|| unmentioned().into())
     }
-}
 
-#[async_trait]
-impl LeaseTable for DynamoDbLeases {
-    async fn list(&self) -> Result<Leases, CallError> {
+    async fn scan(&self, is_consistent: bool) -> Result<Leases, CallError> {
         let mut leases = Leases::new();
         let mut start = None;
         loop {
-            let call = self.client.scan().table_name(&*self.table).set_exclusive_start_key(start.take());
-            let page =
-                call.send().await.map_err(|error| class_of(failure(&error), &self.table, KEY, ACTIONS))?;
+            let call = self.client.scan().table_name(&*self.table).consistent_read(is_consistent);
+            let call = call.set_exclusive_start_key(start.take());
+            let page = call.send().await.map_err(|error| self.class(failure(&error)))?;
             for attributes in page.items.unwrap_or_default() {
                 leases.extend(self.read(&attributes)?.map(|lease| (lease.shard.clone(), lease)));
             }
@@ -113,11 +120,19 @@ impl LeaseTable for DynamoDbLeases {
             }
         }
     }
+}
+
+#[async_trait]
+impl LeaseTable for DynamoDbLeases {
+    async fn list(&self) -> Result<Leases, CallError> {
+        let leases = self.scan(false).await?;
+        if leases.is_empty() { self.scan(true).await } else { Ok(leases) }
+    }
 
     async fn find(&self, shard: &ShardId) -> Result<Option<Lease>, CallError> {
         let call = self.client.get_item().table_name(&*self.table).key(KEY, text(&**shard));
         let answer = call.consistent_read(true).send().await;
-        let answer = answer.map_err(|error| class_of(failure(&error), &self.table, KEY, ACTIONS))?;
+        let answer = answer.map_err(|error| self.class(failure(&error)))?;
         answer.item.map_or(Ok(None), |attributes| self.read(&attributes))
     }
 

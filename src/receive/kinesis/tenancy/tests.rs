@@ -63,7 +63,7 @@ fn renewing_waits_for_no_record() {
 #[test]
 fn what_was_done_before_is_not_read_again_and_the_rest_of_its_aggregate_is() {
     let (mut table, mut tenancy, start) = begun(Checkpoint::At(position(5, 1)));
-    assert_eq!(tenancy.reads_from(), From::Checkpoint(Checkpoint::At(position(5, 1))));
+    assert_eq!(tenancy.reads_from(), ReadFrom::Checkpoint(Checkpoint::At(position(5, 1))));
     // A renewal in between changes nothing of that.
     write(&mut table, &mut tenancy, start + TIMES.renew_every()).expect("due");
     assert_eq!(tenancy.read(position(5, 0)), None);
@@ -71,7 +71,7 @@ fn what_was_done_before_is_not_read_again_and_the_rest_of_its_aggregate_is() {
     assert!(tenancy.read(position(5, 2)).is_some());
     assert!(tenancy.read(position(6, 0)).is_some());
     assert_eq!(tenancy.read(position(6, 0)), None, "some servers begin a little early");
-    assert_eq!(tenancy.reads_from(), From::After(position(6, 0).sequence));
+    assert_eq!(tenancy.reads_from(), ReadFrom::After(position(6, 0).sequence));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use tributary::{
     clock,
-    config::{Start, StreamArn, StreamConfig},
+    config::{ForeignRecords, Start, StreamArn, StreamConfig},
     metrics::Metrics,
     receive::{Source as _, kinesis::KinesisSource},
 };
@@ -55,6 +55,7 @@ async fn read_on(world: &World, count: usize) -> Vec<String> {
         failover_time: FAILOVER,
         calls_per_second: 4,
         consumer_arn: None,
+        foreign_records: ForeignRecords::Deliver,
     };
     let aws = aws_at(&world.kinesis, &world.server.url);
     let source = Arc::new(KinesisSource::new(&aws, &config, "reader/1", Metrics::new().unwrap()));

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tributary::{
     aws::Aws,
-    config::{Start, StreamArn, StreamConfig},
+    config::{ForeignRecords, Start, StreamArn, StreamConfig},
     metrics::Metrics,
     receive::{Source, kinesis::KinesisSource},
 };
@@ -28,26 +28,54 @@ use crate::support::{
 /// Short, so that tests of what follows from it are.
 const FAILOVER: Duration = Duration::from_secs(2);
 
+/// A server, and how it is read.
+pub(super) struct Ground {
+    server: StreamServer,
+    way: Way,
+}
+
+/// How streams are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Polling,
+    FanOut,
+}
+
+impl Ground {
+    pub(super) async fn on(kind: Kind, way: Way) -> Self {
+        Self { server: StreamServer::start(kind).await, way }
+    }
+
+    fn share(&self) -> Self {
+        Self { server: self.server.share(), way: self.way }
+    }
+
+    /// A new stream with so many shards.
+    pub(super) async fn place(&self, shards: i32) -> StreamPlace {
+        let stream = self.server.stream(shards).await;
+        let consumer_arn = match self.way {
+            Way::Polling => None,
+            Way::FanOut => Some(stream.consumer("tributary").await),
+        };
+        let leases = dynamodb::shared().await;
+        let table = format!("leases-{}", Uuid::new_v4());
+        dynamodb::create_lease_table(&leases.client(), &table).await;
+        StreamPlace { ground: self.share(), stream, consumer_arn, leases, table }
+    }
+}
+
 /// A stream of a server, and a table for its leases.
 pub(super) struct StreamPlace {
-    server: StreamServer,
+    ground: Ground,
     stream: Stream,
+    consumer_arn: Option<String>,
     leases: Arc<DynamoDb>,
     table: String,
 }
 
 impl StreamPlace {
-    pub(super) async fn on(kind: Kind) -> Self {
-        Self::of(&StreamServer::start(kind).await, 1).await
-    }
-
-    /// With so many shards.
-    async fn of(server: &StreamServer, shards: i32) -> Self {
-        let stream = server.stream(shards).await;
-        let leases = dynamodb::shared().await;
-        let table = format!("leases-{}", Uuid::new_v4());
-        dynamodb::create_lease_table(&leases.client(), &table).await;
-        Self { server: server.share(), stream, leases, table }
+    pub(super) async fn on(kind: Kind, way: Way) -> Self {
+        Ground::on(kind, way).await.place(1).await
     }
 
     fn config(&self) -> StreamConfig {
@@ -58,12 +86,13 @@ impl StreamPlace {
             start: Start::TrimHorizon,
             failover_time: FAILOVER,
             calls_per_second: 20,
-            consumer_arn: None,
+            consumer_arn: self.consumer_arn.clone(),
+            foreign_records: ForeignRecords::Deliver,
         }
     }
 
     fn aws(&self) -> Aws {
-        aws_at(&self.server.url(), &self.leases.url)
+        aws_at(&self.ground.server.url(), &self.leases.url)
     }
 
     /// A new worker that starts here.
@@ -87,7 +116,7 @@ impl StreamPlace {
     async fn lease(&self, shard: &str, attribute: &str) -> Option<String> {
         let call = self.leases.client().get_item().table_name(&self.table).consistent_read(true);
         let call = call.key("leaseKey", AttributeValue::S(shard.to_owned()));
-        let item = call.send().await.expect("the table is there").item?;
+        let item = Box::pin(call.send()).await.expect("the table is there").item?;
         match item.get(attribute)? {
             AttributeValue::S(text) | AttributeValue::N(text) => Some(text.clone()),
             AttributeValue::Ss(texts) => Some(texts.join(" ")),
@@ -124,7 +153,7 @@ fn count(metrics: &Metrics, counter: &str, label: &str) -> u64 {
 
 impl fmt::Display for StreamPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.server.fmt(f)
+        write!(f, "{}, {:?}", self.ground.server, self.ground.way)
     }
 }
 
@@ -168,3 +197,21 @@ impl Place for StreamPlace {
         None
     }
 }
+
+/// Makes one test of each case on each ground: `on_grounds! { fan_out = Ferrokinesis, FanOut: case, case; }`.
+macro_rules! on_grounds {
+    ($($name:ident = $kind:ident, $way:ident: $($case:ident),+ $(,)?;)+) => {
+        $(mod $name {
+            use super::super::{Ground, Way};
+            use crate::support::kinesis::Kind;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    super::$case(&Ground::on(Kind::$kind, Way::$way).await).await;
+                }
+            )+
+        })+
+    };
+}
+
+use on_grounds;

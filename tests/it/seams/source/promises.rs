@@ -19,7 +19,10 @@ use tributary::{
     receive::{Handle, Message, Source},
 };
 
-use super::{kinesis::StreamPlace, sqs::QueuePlace};
+use super::{
+    kinesis::{StreamPlace, Way},
+    sqs::QueuePlace,
+};
 use crate::support::{kinesis, queues};
 
 /// Longest wait for anything that has to happen.
@@ -275,6 +278,7 @@ promised! {
     local: QueuePlace::on(queues::Kind::Local);
     fauxqs: QueuePlace::on(queues::Kind::Fauxqs);
     ministack: QueuePlace::on(queues::Kind::Ministack);
-    ferrokinesis: StreamPlace::on(kinesis::Kind::Ferrokinesis);
-    kinesis_local: StreamPlace::on(kinesis::Kind::KinesisLocal);
+    ferrokinesis: StreamPlace::on(kinesis::Kind::Ferrokinesis, Way::Polling);
+    ferrokinesis_fan_out: StreamPlace::on(kinesis::Kind::Ferrokinesis, Way::FanOut);
+    kinesis_local: StreamPlace::on(kinesis::Kind::KinesisLocal, Way::Polling);
 }

@@ -122,10 +122,12 @@ impl Stream {
         shards.filter(|shard| !is_closed(shard)).map(|shard| shard.shard_id).collect()
     }
 
-    /// The shards that take records, each with its first hash key.
-    pub(crate) async fn open_ranges(&self) -> Vec<(String, u128)> {
-        let shards = self.shards().await.into_iter().filter(|shard| !is_closed(shard));
-        shards.map(|shard| (shard.shard_id.clone(), range(&shard).0)).collect()
+    /// The names of the shards that take records, in the order of their hash keys: neighbours can be merged.
+    pub(crate) async fn in_order(&self) -> Vec<String> {
+        let mut shards = self.shards().await;
+        shards.retain(|shard| !is_closed(shard));
+        shards.sort_by_key(|shard| range(shard).0);
+        shards.into_iter().map(|shard| shard.shard_id).collect()
     }
 
     /// Splits a shard in the middle; its children, the one with the lower hash keys first.

@@ -3,7 +3,6 @@
 use md5::{Digest, Md5};
 
 use super::{super::promises::bodies, *};
-use crate::support::kinesis::on_streams;
 
 /// A field of protobuf: number and kind, length, bytes. All are short.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
@@ -22,8 +21,8 @@ fn aggregate(partition_key: &str, texts: &[&str]) -> Vec<u8> {
     [&[0xF3, 0x89, 0x9A, 0xC2][..], &message, &Md5::digest(&message)].concat()
 }
 
-async fn a_worker_goes_on_inside_an_aggregate(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn a_worker_goes_on_inside_an_aggregate(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     place.stream.put("key", "before").await;
     let put = place.stream.put("key", aggregate("inner", &["a", "b", "c", "d"])).await;
@@ -58,8 +57,8 @@ async fn a_worker_goes_on_inside_an_aggregate(server: &StreamServer) {
     assert_eq!(Worker::at(&place).one().await.body, "last", "{place}");
 }
 
-async fn what_only_looks_like_an_aggregate_is_one_message(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn what_only_looks_like_an_aggregate_is_one_message(ground: &Ground) {
+    let place = ground.place(1).await;
     let mut damaged = aggregate("inner", &["a", "b"]);
     damaged[8] ^= 1;
     place.stream.put("key", damaged.clone()).await;
@@ -67,11 +66,14 @@ async fn what_only_looks_like_an_aggregate_is_one_message(server: &StreamServer)
     assert!(message.body == damaged, "{place}: changed on its way");
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis:
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling:
         a_worker_goes_on_inside_an_aggregate,
         what_only_looks_like_an_aggregate_is_one_message;
-    kinesis_local = KinesisLocal:
+    ferrokinesis_fan_out = Ferrokinesis, FanOut:
+        a_worker_goes_on_inside_an_aggregate,
+        what_only_looks_like_an_aggregate_is_one_message;
+    kinesis_local = KinesisLocal, Polling:
         a_worker_goes_on_inside_an_aggregate,
         what_only_looks_like_an_aggregate_is_one_message;
 }

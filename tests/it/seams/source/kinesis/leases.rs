@@ -6,10 +6,9 @@ use std::{collections::BTreeMap, sync::Mutex};
 use tokio::time::{Instant, timeout};
 
 use super::{super::promises::bodies, *};
-use crate::support::kinesis::on_streams;
 
-async fn a_worker_that_died_is_followed_from_its_checkpoint_on(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn a_worker_that_died_is_followed_from_its_checkpoint_on(ground: &Ground) {
+    let place = ground.place(1).await;
     for number in 0..6 {
         place.stream.put("key", format!("{number}")).await;
     }
@@ -36,8 +35,8 @@ async fn a_worker_that_died_is_followed_from_its_checkpoint_on(server: &StreamSe
     assert!(took < 3 * FAILOVER, "{place}: only after {took:?}");
 }
 
-async fn a_worker_that_left_is_followed_at_once(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn a_worker_that_left_is_followed_at_once(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     let put = place.stream.put("key", "first").await;
     place.stream.put("key", "second").await;
@@ -53,8 +52,8 @@ async fn a_worker_that_left_is_followed_at_once(server: &StreamServer) {
     assert!(began.elapsed() < FAILOVER, "{place}: only after {:?}", began.elapsed());
 }
 
-async fn who_lost_a_lease_writes_nothing_over_it(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn who_lost_a_lease_writes_nothing_over_it(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     place.stream.put("key", "first").await;
     let (source, metrics) = source(&place.aws(), &place.config());
@@ -80,15 +79,15 @@ async fn who_lost_a_lease_writes_nothing_over_it(server: &StreamServer) {
     assert_eq!(place.lease(&shard, "leaseOwner").await.as_deref(), Some("another"), "{place}");
 }
 
-async fn a_worker_that_joins_gets_its_share_and_no_record_comes_twice(server: &StreamServer) {
-    let place = StreamPlace::of(server, 4).await;
+async fn a_worker_that_joins_gets_its_share_and_no_record_comes_twice(ground: &Ground) {
+    let place = ground.place(4).await;
     let shards = place.stream.open_shards().await;
     let put = |round: usize| {
         let records = (0..40).map(move |key| (format!("key {key}"), format!("{key} {round}").into_bytes()));
         records.collect::<Vec<_>>()
     };
     place.stream.put_many(&put(0)).await;
-    let workers = [Worker::at(&place), Worker::at(&place)];
+    let first = Worker::at(&place);
     let work = async |worker: &Worker, came: &Mutex<BTreeMap<String, usize>>| loop {
         let messages = worker.source.receive().await.unwrap_or_else(|error| panic!("{place}: {error}"));
         for body in bodies(&messages) {
@@ -126,28 +125,33 @@ async fn a_worker_that_joins_gets_its_share_and_no_record_comes_twice(server: &S
         while owners().await != [4] {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        work(&workers[1], &came).await;
+        work(&Worker::at(&place), &came).await;
     };
-    let all = async {
+    let all = Box::pin(async {
         tokio::select! {
             () = watching => {}
-            never = work(&workers[0], &came) => never,
+            never = work(&first, &came) => never,
             never = second => never,
         }
-    };
-    timeout(Duration::from_secs(60), all).await.unwrap_or_else(|_| panic!("{place}: no balance"));
+    });
+    timeout(Duration::from_mins(1), all).await.unwrap_or_else(|_| panic!("{place}: no balance"));
     let twice: Vec<_> =
         came.into_inner().expect("nobody panicked").into_iter().filter(|(_, it)| *it > 1).collect();
     assert!(twice.is_empty(), "{place}: {twice:?}");
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis:
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling:
         a_worker_that_died_is_followed_from_its_checkpoint_on,
         a_worker_that_left_is_followed_at_once,
         who_lost_a_lease_writes_nothing_over_it,
         a_worker_that_joins_gets_its_share_and_no_record_comes_twice;
-    kinesis_local = KinesisLocal:
+    ferrokinesis_fan_out = Ferrokinesis, FanOut:
+        a_worker_that_died_is_followed_from_its_checkpoint_on,
+        a_worker_that_left_is_followed_at_once,
+        who_lost_a_lease_writes_nothing_over_it,
+        a_worker_that_joins_gets_its_share_and_no_record_comes_twice;
+    kinesis_local = KinesisLocal, Polling:
         a_worker_that_died_is_followed_from_its_checkpoint_on,
         a_worker_that_left_is_followed_at_once,
         who_lost_a_lease_writes_nothing_over_it,

@@ -3,19 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{super::promises::bodies, *};
-use crate::support::{
-    kinesis::{Options, on_streams},
-    scripted::Scripted,
-};
+use crate::support::{kinesis::Options, scripted::Scripted};
 
 /// Longest wait for anything that has to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-async fn records_of_one_partition_key_come_in_order_each_once(server: &StreamServer) {
-    let place = StreamPlace::of(server, 3).await;
+async fn records_of_one_partition_key_come_in_order_each_once(ground: &Ground) {
+    let place = ground.place(3).await;
     let records = (0..1_500).map(|at| (format!("key {}", at % 30), format!("{}", at / 30).into_bytes()));
     place.stream.put_many(&records.collect::<Vec<_>>()).await;
     let worker = Worker::at(&place);
@@ -32,8 +29,8 @@ async fn records_of_one_partition_key_come_in_order_each_once(server: &StreamSer
     }
 }
 
-async fn what_is_put_while_a_poll_waits_comes_with_it(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn what_is_put_while_a_poll_waits_comes_with_it(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     let worker = Worker::at(&place);
     let putting = async {
@@ -46,8 +43,8 @@ async fn what_is_put_while_a_poll_waits_comes_with_it(server: &StreamServer) {
     assert_eq!(bodies(&message.expect("a poll")), ["at last"], "{place}");
 }
 
-async fn what_is_given_back_holds_up_nothing_but_the_checkpoint(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn what_is_given_back_holds_up_nothing_but_the_checkpoint(ground: &Ground) {
+    let place = ground.place(1).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     let mut puts = Vec::new();
     for number in 0..4 {
@@ -85,7 +82,7 @@ async fn one_after_the_other(place: &StreamPlace, worker: &Worker, count: usize)
 async fn an_iterator_that_expired_is_made_again_where_it_was() {
     // As soon as the idle rest of a shard has passed.
     let server = StreamServer::start_with(Options { iterator_seconds: 1, ..Options::default() }).await;
-    let place = StreamPlace::of(&server, 1).await;
+    let place = Ground { server, way: Way::Polling }.place(1).await;
     let (source, metrics) = source(&place.aws(), &place.config());
     let worker = Worker::with(Arc::new(source), &place);
     let expired = || count(&metrics, "tributary_source_errors_total", "ExpiredIteratorException");
@@ -109,9 +106,9 @@ async fn an_iterator_that_expired_is_made_again_where_it_was() {
 }
 
 /// All but every third read fails with this status and code.
-async fn reads_fail(server: &StreamServer, status: u16, code: &'static str) {
-    let place = StreamPlace::of(server, 1).await;
-    let url = server.url();
+async fn reads_fail(ground: &Ground, status: u16, code: &'static str) {
+    let place = ground.place(1).await;
+    let url = place.ground.server.url();
     let front = Scripted::before(&url, move |call| {
         let is_failing = ["GetRecords", "GetShardIterator"].contains(&&*call.action) && call.nth % 3 != 2;
         is_failing.then(|| (status, json!({"__type": code, "message": "scripted"})))
@@ -135,19 +132,18 @@ async fn reads_fail(server: &StreamServer, status: u16, code: &'static str) {
     assert!(count(&metrics, "tributary_source_errors_total", code) > 0, "{place}: not counted");
 }
 
-async fn throttled_reads_are_made_again(server: &StreamServer) {
-    reads_fail(server, 400, "ProvisionedThroughputExceededException").await;
+async fn throttled_reads_are_made_again(ground: &Ground) {
+    reads_fail(ground, 400, "ProvisionedThroughputExceededException").await;
 }
 
-async fn failed_reads_are_made_again(server: &StreamServer) {
-    reads_fail(server, 500, "InternalFailure").await;
+async fn failed_reads_are_made_again(ground: &Ground) {
+    reads_fail(ground, 500, "InternalFailure").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_needs_no_partition_key_and_no_time() {
-    let server = StreamServer::start(Kind::Ferrokinesis).await;
-    let place = StreamPlace::of(&server, 1).await;
-    let url = server.url();
+    let place = StreamPlace::on(Kind::Ferrokinesis, Way::Polling).await;
+    let url = place.ground.server.url();
     let front = Scripted::before(&url, |call| {
         let records: Value = match (call.action.as_str(), call.nth) {
             ("GetRecords", 0) => json!([{"SequenceNumber": "100", "Data": "YmFyZQ=="}]),
@@ -166,14 +162,36 @@ async fn a_record_needs_no_partition_key_and_no_time() {
     place.until_lease(&shard, "checkpoint", |it| it == Some("100")).await;
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis:
+/// A second subscription within five seconds of the first is refused, and would cost the shard's budget of such calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_ends_early_is_not_made_again_at_once() {
+    let server = StreamServer::start_with(Options { subscription_ms: 300, ..Options::default() }).await;
+    let place = Ground { server, way: Way::FanOut }.place(1).await;
+    let front = Scripted::before(&place.ground.server.url(), |_| None).await;
+    let worker = place.by(front.url()).0;
+    let began = Instant::now();
+    for number in 0..3 {
+        place.stream.put("key", format!("{number}")).await;
+        assert_eq!(worker.one().await.body, format!("{number}"), "{place}");
+        // The subscription is over by then.
+        sleep(Duration::from_secs(1)).await;
+    }
+    let (calls, took) = (front.calls("SubscribeToShard").len(), began.elapsed().as_secs());
+    assert!(calls as u64 <= took / 5 + 1, "{place}: {calls} subscriptions in {took} s");
+}
+
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling:
         records_of_one_partition_key_come_in_order_each_once,
         what_is_put_while_a_poll_waits_comes_with_it,
         what_is_given_back_holds_up_nothing_but_the_checkpoint,
         throttled_reads_are_made_again,
         failed_reads_are_made_again;
-    kinesis_local = KinesisLocal:
+    ferrokinesis_fan_out = Ferrokinesis, FanOut:
+        records_of_one_partition_key_come_in_order_each_once,
+        what_is_put_while_a_poll_waits_comes_with_it,
+        what_is_given_back_holds_up_nothing_but_the_checkpoint;
+    kinesis_local = KinesisLocal, Polling:
         records_of_one_partition_key_come_in_order_each_once,
         what_is_put_while_a_poll_waits_comes_with_it,
         what_is_given_back_holds_up_nothing_but_the_checkpoint,

@@ -5,22 +5,33 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{super::promises::bodies, *};
-use crate::support::kinesis::{is_closed, on_streams, range};
+use crate::support::kinesis::{is_closed, range};
 
 /// How long a test looks whether something comes that must not.
 const WHILE: Duration = Duration::from_secs(1);
 
-async fn assert_nothing_comes(place: &StreamPlace, worker: &Worker, why: &str) {
-    if let Ok(polled) = timeout(WHILE, worker.source.receive()).await {
-        panic!("{place}: {why}: {:?}", polled.map(|messages| bodies(&messages)));
+/// Polls until this has happened, and a while longer.
+async fn assert_nothing_comes(
+    place: &StreamPlace,
+    worker: &Worker,
+    until: impl Future<Output = ()>,
+    why: &str,
+) {
+    let then = async {
+        until.await;
+        sleep(WHILE).await;
+    };
+    tokio::select! {
+        () = then => {}
+        polled = worker.source.receive() => panic!("{place}: {why}: {:?}", polled.map(|it| bodies(&it))),
     }
 }
 
-async fn children_wait_until_all_of_their_parent_is_settled(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn children_wait_until_all_of_their_parent_is_settled(ground: &Ground) {
+    let place = ground.place(1).await;
     let parent = place.stream.open_shards().await.pop().expect("one shard");
     for number in 0..3 {
         place.stream.put("key", format!("before {number}")).await;
@@ -33,8 +44,8 @@ async fn children_wait_until_all_of_their_parent_is_settled(server: &StreamServe
     assert_eq!(bodies(&before), ["before 0", "before 1", "before 2"], "{place}");
     worker.ack(&before[1..]).await;
     // The children are known by now, and wait.
-    place.until_lease(&children[1], "checkpoint", |it| it == Some("TRIM_HORIZON")).await;
-    assert_nothing_comes(&place, &worker, "a child came before the end of its parent").await;
+    let known = place.until_lease(&children[1], "checkpoint", |it| it == Some("TRIM_HORIZON"));
+    assert_nothing_comes(&place, &worker, known, "a child came before the end of its parent").await;
     worker.ack(&before[..1]).await;
     let after: BTreeSet<_> = bodies(&worker.receive(2).await).into_iter().collect();
     assert_eq!(after, BTreeSet::from(["high".to_owned(), "low".to_owned()]), "{place}");
@@ -49,8 +60,8 @@ async fn children_wait_until_all_of_their_parent_is_settled(server: &StreamServe
     assert_eq!(place.lease(&children[0], "parentShardId").await, Some(parent), "{place}");
 }
 
-async fn a_merge_waits_for_both_parents(server: &StreamServer) {
-    let place = StreamPlace::of(server, 2).await;
+async fn a_merge_waits_for_both_parents(ground: &Ground) {
+    let place = ground.place(2).await;
     let [low, high] = &place.stream.open_shards().await[..] else { panic!("{place}: not two shards") };
     place.stream.put_at(Some(0), "key", "low").await;
     place.stream.put_at(Some(u128::MAX), "key", "high").await;
@@ -60,8 +71,8 @@ async fn a_merge_waits_for_both_parents(server: &StreamServer) {
     let before = worker.receive(2).await;
     let (done, open): (Vec<_>, Vec<_>) = before.into_iter().partition(|message| message.body == "low");
     worker.ack(&done).await;
-    place.until_lease(low, "checkpoint", |it| it == Some("SHARD_END")).await;
-    assert_nothing_comes(&place, &worker, "the child came before the end of its other parent").await;
+    let ended = place.until_lease(low, "checkpoint", |it| it == Some("SHARD_END"));
+    assert_nothing_comes(&place, &worker, ended, "the child came before the end of its other parent").await;
     worker.ack(&open).await;
     let after = worker.one().await;
     assert_eq!(after.body, "after", "{place}");
@@ -74,10 +85,8 @@ async fn put_round(stream: &Stream, round: usize) {
     stream.put_many(&records.collect::<Vec<_>>()).await;
 }
 
-async fn whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key(
-    server: &StreamServer,
-) {
-    let place = StreamPlace::of(server, 2).await;
+async fn whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key(ground: &Ground) {
+    let place = ground.place(2).await;
     let rounds = 12;
     let worker = Worker::at(&place);
     let stream = place.stream.clone();
@@ -115,12 +124,16 @@ async fn whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_i
     }
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis:
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling:
         children_wait_until_all_of_their_parent_is_settled,
         a_merge_waits_for_both_parents,
         whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key;
-    kinesis_local = KinesisLocal:
+    ferrokinesis_fan_out = Ferrokinesis, FanOut:
+        children_wait_until_all_of_their_parent_is_settled,
+        a_merge_waits_for_both_parents,
+        whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key;
+    kinesis_local = KinesisLocal, Polling:
         children_wait_until_all_of_their_parent_is_settled,
         a_merge_waits_for_both_parents,
         whatever_becomes_of_shards_each_record_comes_once_and_in_the_order_of_its_key;

@@ -5,12 +5,11 @@ use std::time::SystemTime;
 use tokio::time::sleep;
 
 use super::*;
-use crate::support::kinesis::on_streams;
 
 /// ferrokinesis is no judge of this: where no record is younger than a time, it starts with the oldest.
 #[tokio::test(flavor = "multi_thread")]
 async fn latest_begins_with_what_comes_after_the_first_look_whoever_reads_it() {
-    let place = StreamPlace::on(Kind::KinesisLocal).await;
+    let place = StreamPlace::on(Kind::KinesisLocal, Way::Polling).await;
     let shard = place.stream.open_shards().await.pop().expect("one shard");
     place.stream.put("key", "old").await;
     let first = place.starting(Start::Latest);
@@ -30,19 +29,19 @@ async fn latest_begins_with_what_comes_after_the_first_look_whoever_reads_it() {
     assert!(children.iter().any(|child| message.handle.message_id.contains(child)), "{place}");
 }
 
-async fn a_time_begins_with_what_came_at_it_or_later(server: &StreamServer) {
-    let place = StreamPlace::of(server, 1).await;
+async fn a_time_begins_with_what_came_at_it_or_later(ground: &Ground) {
+    let place = ground.place(1).await;
     place.stream.put("key", "old").await;
     // The next whole second: ferrokinesis knows no others.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let next = Duration::from_secs(now.as_secs() + 1);
-    sleep(next - now).await;
+    sleep(next.saturating_sub(now)).await;
     place.stream.put("key", "new").await;
     let worker = place.starting(Start::At(SystemTime::UNIX_EPOCH + next));
     assert_eq!(worker.one().await.body, "new", "{place}");
 }
 
-on_streams! {
-    ferrokinesis = Ferrokinesis: a_time_begins_with_what_came_at_it_or_later;
-    kinesis_local = KinesisLocal: a_time_begins_with_what_came_at_it_or_later;
+on_grounds! {
+    ferrokinesis = Ferrokinesis, Polling: a_time_begins_with_what_came_at_it_or_later;
+    kinesis_local = KinesisLocal, Polling: a_time_begins_with_what_came_at_it_or_later;
 }
