@@ -32,6 +32,6 @@ EXPOSE 9464
 # The signal that starts the drain. Give it longer than `service.drain_timeout` before the kill.
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: the same image also runs `local` and `demo`, which are healthy in other ways. Orchestrators ask
-# /livez; infra/tributary.yaml shows how without curl.
+# /livez; infra/cloudformation/service.yaml shows how without curl.
 ENTRYPOINT ["/usr/local/bin/tributary"]
 CMD ["run"]

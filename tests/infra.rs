@@ -1,4 +1,4 @@
-//! The files around the program: dashboard, CloudFormation template, Dockerfile, scripts, queries, and what it costs.
+//! The files around the program: dashboard, CloudFormation templates, Dockerfile, scripts, queries, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -17,7 +17,7 @@ fn the_dashboard_parses_and_shows_every_metric() {
 }
 
 #[test]
-fn the_template_is_valid_and_grants_no_more_than_the_worker_needs() {
+fn the_templates_are_valid_and_grant_no_more_than_the_worker_needs() {
     run("test_template").unwrap_or_else(|report| panic!("{report}"));
 }
 
