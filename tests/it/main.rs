@@ -7,6 +7,7 @@ mod backfill;
 mod bad_inputs;
 mod checks;
 mod cli;
+mod deployed;
 mod envelopes;
 mod formats;
 mod lanes;
