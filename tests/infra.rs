@@ -1,4 +1,4 @@
-//! The files around the program: dashboard, CloudFormation templates, Dockerfile, scripts, queries, and what it costs.
+//! The files around the program: dashboard, CloudFormation templates, try-it stack, Dockerfile, scripts, queries, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -19,6 +19,16 @@ fn the_dashboard_parses_and_shows_every_metric() {
 #[test]
 fn the_templates_are_valid_and_grant_no_more_than_the_worker_needs() {
     run("test_template").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_number_of_workers_follows_the_backlog() {
+    run("test_scaling").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_try_it_stack_fits_together_and_carries_events() {
+    run("test_compose").unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = [".ci/run"]
+SCRIPTS = [".ci/run", "infra/compose/traffic.sh"]
 
 
 class Image(unittest.TestCase):
