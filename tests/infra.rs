@@ -1,4 +1,5 @@
-//! The files around the program: dashboard, CloudFormation templates, try-it stack, Dockerfile, scripts, queries, and what it costs.
+//! The files around the program: dashboard, CloudFormation templates, manifests, try-it
+//! stack, Dockerfile, scripts, queries, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -29,6 +30,11 @@ fn the_number_of_workers_follows_the_backlog() {
 #[test]
 fn the_try_it_stack_fits_together_and_carries_events() {
     run("test_compose").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_manifests_are_valid_and_start_a_worker() {
+    run("test_kubernetes").unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]

@@ -4,12 +4,14 @@ cfn-lint knows what CloudFormation accepts; this knows what Tributary needs, and
 followed through the nested stacks to the resource that they end at, so a wire that leads to the wrong one is found.
 """
 
+import json
 from pathlib import Path
 
 from cfnlint.decode import decode
 
 FOLDER = Path(__file__).resolve().parents[2] / "infra/cloudformation"
-ROOT = "tributary"
+# The templates that nest the others: for workers on Fargate, and for workers in pods.
+ROOT, PODS_ROOT = "tributary", "kubernetes"
 
 # Everything the worker may do, each on one resource. A new call in the code needs a line here and in the template.
 WORKER_GRANTS = {
@@ -85,12 +87,7 @@ def load() -> Templates:
 
 def problems(templates: Templates) -> list[str]:
     """Every problem at once; an empty list is a good set of templates."""
-    found = wiring_problems(templates) + lake_problems(templates)
-    roles = templates["roles"]["Resources"]
-    documents = [one["Properties"]["PolicyDocument"] for one in roles.values() if one["Type"] == "AWS::IAM::Policy"]
-    found += grant_problems("the worker", documents, "roles", WORKER_GRANTS, templates)
-    if roles["TaskRole"]["Properties"].keys() & {"ManagedPolicyArns", "Policies"}:
-        found.append("the worker's role has a policy that is not one of those below it")
+    found = wiring_problems(templates) + lake_problems(templates) + role_problems(templates)
     storage = templates["storage"]["Resources"]
     producer = storage["ProducerPolicy"]["Properties"]["PolicyDocument"]
     found += grant_problems("a producer", [producer], "storage", PRODUCER_GRANTS, templates)
@@ -101,18 +98,42 @@ def problems(templates: Templates) -> list[str]:
     return found + container_problems(templates) + fleet_problems(templates)
 
 
+def role_problems(templates: Templates) -> list[str]:
+    """A worker that may do too much or too little, and a role that others can take."""
+    roles = templates["roles"]["Resources"]
+    documents = [one["Properties"]["PolicyDocument"] for one in roles.values() if one["Type"] == "AWS::IAM::Policy"]
+    found = grant_problems("the worker", documents, "roles", WORKER_GRANTS, templates)
+    in_pods = {"Channel or ChannelArn": "ChannelArn", "PrometheusWorkspaceArn": ""}
+    expected = {(action, in_pods.get(resource, resource)) for action, resource in WORKER_GRANTS}
+    nested_in_pods = templates | {ROOT: templates[PODS_ROOT]}
+    found += grant_problems("a worker in a pod", documents, "roles", expected, nested_in_pods)
+    properties = roles["TaskRole"]["Properties"]
+    if properties.keys() & {"ManagedPolicyArns", "Policies"}:
+        found.append("the worker's role has a policy that is not one of those below it")
+    _, pods, tasks = properties["AssumeRolePolicyDocument"]["Fn::If"]
+    (trust,) = json.loads(pods["Fn::Sub"])["Statement"]
+    asked = trust.get("Condition", {}).get("StringEquals", {})
+    if asked.get("${OidcProvider}:sub") != "system:serviceaccount:${ServiceAccount}" or len(asked) != 2:
+        found.append("any service account of the cluster can be the worker")
+    (trust,) = tasks["Statement"]
+    if trust.get("Condition", {}).get("StringEquals") != {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}:
+        found.append("tasks of any account can be the worker")
+    return found
+
+
 def wiring_problems(templates: Templates) -> list[str]:
     """Parameters that a nested stack wants and does not get, or gets and does not know; stacks that nobody nests."""
-    found, nested = [], {}
-    for name, resource in templates[ROOT]["Resources"].items():
+    found, nested = [], set()
+    resources = [one for root in (ROOT, PODS_ROOT) for one in templates[root]["Resources"].values()]
+    for resource in resources:
         file = Path(resource["Properties"]["TemplateURL"])
-        nested[name] = file.stem
+        nested.add(file.stem)
         wanted = templates[file.stem].get("Parameters", {})
         given = resource["Properties"].get("Parameters", {})
         needed = {one for one, about in wanted.items() if "Default" not in about}
         found += [f"{file} does not get {one}" for one in sorted(needed - given.keys())]
         found += [f"{file} does not know {one}" for one in sorted(given.keys() - wanted.keys())]
-    found += [f"{one} is not nested" for one in sorted(templates.keys() - {ROOT} - set(nested.values()))]
+    found += [f"{one} is not nested" for one in sorted(templates.keys() - {ROOT, PODS_ROOT} - nested)]
     return found
 
 

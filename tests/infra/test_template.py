@@ -130,9 +130,14 @@ def container(templates: dict, number: int = 0) -> dict:
     return template.either(definition["ContainerDefinitions"][number])[0]
 
 
-def given(templates: dict, stack: str) -> dict:
+def given(templates: dict, stack: str, root: str = "tributary") -> dict:
     """What the root gives to a nested stack."""
-    return root(templates)[stack]["Properties"]["Parameters"]
+    return templates[root]["Resources"][stack]["Properties"]["Parameters"]
+
+
+def trust(templates: dict) -> list:
+    """Who can be the worker: a condition, pods, tasks."""
+    return templates["roles"]["Resources"]["TaskRole"]["Properties"]["AssumeRolePolicyDocument"]["Fn::If"]
 
 
 FAULTS = {
@@ -153,6 +158,11 @@ FAULTS = {
     "has a policy that is not": lambda t: t["roles"]["Resources"]["TaskRole"]["Properties"].update(
         ManagedPolicyArns=["x"]
     ),
+    "a worker in a pod may not sqs:SendMessage on DeadLetterQueue": lambda t: given(t, "Roles", "kubernetes").update(
+        DeadLetterQueueArn={"Fn::GetAtt": ["Storage", "Outputs.SourceQueueArn"]}
+    ),
+    "any service account": lambda t: trust(t)[1].update({"Fn::Sub": trust(t)[1]["Fn::Sub"].replace(":sub", ":amr")}),
+    "tasks of any account": lambda t: trust(t)[2]["Statement"][0].pop("Condition"),
     "a producer may sqs:ReceiveMessage": lambda t: storage(t, "ProducerPolicy")["Properties"]["PolicyDocument"][
         "Statement"
     ][0]["Fn::If"][1].update(Action=["sqs:SendMessage", "sqs:ReceiveMessage"]),

@@ -4,7 +4,7 @@
 //! The account is ministack's; the lake is the local one, since nobody else serves `PutAuditEvents`. So all rights but
 //! the one to publish are tried.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     process::{Endpoints, Worker, events, messages},
@@ -19,11 +19,13 @@ const NETWORK: [(&str, &str); 3] = [
     ("VpcId", "vpc-00000001"),
     ("SubnetIds", "subnet-00000001,subnet-00000002"),
 ];
+/// Looks at what another process does; each takes a moment.
+const LOOKS_MAX: u32 = 60;
 const STREAM: &str = "arn:aws:kinesis:us-east-1:000000000000:stream/activity";
 
 async fn deploy(cloud: &Cloud, name: &str, more: &[(&str, &str)]) -> Stack {
     let channel = [("ChannelArn", CHANNEL), ("RequestsPerSecond", "50")];
-    cloud.deploy(name, &[&channel[..], &NETWORK, more].concat()).await
+    cloud.deploy("tributary.yaml", name, &[&channel[..], &NETWORK, more].concat()).await
 }
 
 /// What the task has: its definition's environment, its role's credentials, and here the way to the endpoints.
@@ -62,7 +64,7 @@ async fn depth(cloud: &Cloud, url: &str) -> (u64, u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_carries_events_through_what_the_stack_made_with_the_rights_of_its_role() {
-    let (cloud, lake) = (Cloud::start().await, Endpoints::start().await);
+    let (cloud, lake) = (Cloud::shared().await, Endpoints::start().await);
     let stack = deploy(&cloud, "queue", &[]).await;
     assert_eq!(stack.policies(), ["dead-letter", "dedupe", "publish", "receive-from-queue"]);
     let worker = Worker::start(&environment(&cloud, &stack, &lake)).await;
@@ -117,7 +119,11 @@ async fn what_is_stored_outlives_the_stack(cloud: &Cloud, stack: &Stack) {
     let storage = storage["StackResourceDetail"]["PhysicalResourceId"].as_str().expect("its id");
     // By itself: with the stack around it, ministack would delete what is to be retained.
     cloud.aws(&["cloudformation", "delete-stack", "--stack-name", storage]).await;
-    cloud.aws(&["cloudformation", "wait", "stack-delete-complete", "--stack-name", storage]).await;
+    let deleted = ["cloudformation", "list-stacks", "--stack-status-filter", "DELETE_COMPLETE"];
+    let mut looks = 0..LOOKS_MAX;
+    while !cloud.aws(&deleted).await.to_string().contains(storage) {
+        assert!(looks.next().is_some(), "{storage} is not deleted");
+    }
     assert_eq!(depth(cloud, stack.output("DeadLetterQueueUrl")).await, (2, 0));
     let rows = cloud.aws(&["dynamodb", "scan", "--table-name", table]).await;
     let items = rows["Items"].as_array().expect("items");
@@ -130,7 +136,7 @@ async fn what_is_stored_outlives_the_stack(cloud: &Cloud, stack: &Stack) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_may_do_what_is_not_theirs() {
-    let cloud = Cloud::start().await;
+    let cloud = Cloud::shared().await;
     let stack =
         deploy(&cloud, "rights", &[("ObjectsBucket", "audit-logs"), ("PublishLogBucket", "proof")]).await;
     let (source, letters) = (stack.output("SourceQueueUrl"), stack.output("DeadLetterQueueUrl"));
@@ -168,8 +174,29 @@ async fn nobody_may_do_what_is_not_theirs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn for_pods_the_same_rights_belong_to_one_service_account() {
+    let cloud = Cloud::shared().await;
+    let provider = "oidc.eks.us-east-1.amazonaws.com/id/ABC";
+    let parameters = [("ChannelArn", CHANNEL), ("OidcProvider", provider)];
+    let stack = cloud.deploy("kubernetes.yaml", "pods", &parameters).await;
+    assert_eq!(stack.policies(), ["dead-letter", "dedupe", "publish", "receive-from-queue"]);
+    let mut asked = Map::new();
+    asked.insert(format!("{provider}:aud"), "sts.amazonaws.com".into());
+    asked.insert(format!("{provider}:sub"), "system:serviceaccount:tributary:tributary".into());
+    let trust = json!([{
+        "Effect": "Allow",
+        "Principal": { "Federated": format!("arn:aws:iam::000000000000:oidc-provider/{provider}") },
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": { "StringEquals": asked },
+    }]);
+    assert_eq!(*stack.trust(), trust);
+    let receive = json!([["sqs", "receive_message", { "QueueUrl": stack.output("SourceQueueUrl") }]]);
+    assert_eq!(cloud.calls(stack.worker(), receive).await, ["done"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_takes_the_place_of_the_queue() {
-    let cloud = Cloud::start().await;
+    let cloud = Cloud::shared().await;
     cloud.aws(&["kinesis", "create-stream", "--stream-name", "activity", "--shard-count", "1"]).await;
     let stack = deploy(&cloud, "stream", &[("StreamArn", STREAM)]).await;
     assert!(!stack.has_output("SourceQueueUrl"));

@@ -1,8 +1,8 @@
 """Makes a stack and hands out what it gives to others.
 
 Input: url and ca of the account, the packaged template, name and parameters of the stack. Output: the stack's outputs,
-what its task definition puts into the worker's environment, the names of the role's policies, and credentials that
-have the rights of the worker and of a producer, and no others.
+what its task definition puts into the worker's environment, the names of the role's policies, whom the role trusts, and
+credentials that have the rights of the worker and of a producer, and no others.
 """
 
 import json
@@ -38,6 +38,9 @@ def make() -> dict:
 
 
 def environment(outputs: dict) -> dict:
+    """Nothing where workers are not tasks."""
+    if "TaskDefinitionArn" not in outputs:
+        return {}
     task = client("ecs").describe_task_definition(taskDefinition=outputs["TaskDefinitionArn"])["taskDefinition"]
     assert task["taskRoleArn"] == outputs["TaskRoleArn"], task
     worker = next(one for one in task["containerDefinitions"] if one["name"] == "tributary")
@@ -53,7 +56,7 @@ def as_anybody(role: str) -> dict:
 
 
 def worker(role: str) -> dict:
-    """The worker's role trusts tasks of ECS alone, and not us before that is changed."""
+    """The worker's role does not trust us before that is changed."""
     try:
         client("sts").assume_role(RoleArn=role, RoleSessionName="test")
     except ClientError as error:
@@ -74,10 +77,12 @@ def producer(policy: str) -> dict:
 outputs = make()
 role = outputs["TaskRoleArn"]
 policies = client("iam").list_role_policies(RoleName=role.rpartition("/")[2])["PolicyNames"]
+trust = client("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
 answer = {
     "outputs": outputs,
     "environment": environment(outputs),
     "policies": sorted(policies),
+    "trust": trust["Statement"],
     "worker": worker(role),
     "producer": producer(outputs["ProducerPolicyArn"]),
 }

@@ -4,10 +4,12 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Weak},
 };
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
 use super::{
     child,
@@ -29,9 +31,23 @@ pub(crate) struct Stack {
     about: Value,
 }
 
+/// Shared by the tests that run at the same time, and killed with the last of them.
+static SHARED: Mutex<Weak<Cloud>> = Mutex::const_new(Weak::new());
+
 impl Cloud {
+    /// The running one, or a new one.
+    pub(crate) async fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let started = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&started);
+        started
+    }
+
     /// Starts it with a certificate of its own.
-    pub(crate) async fn start() -> Self {
+    async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().to_owned();
         let server = tokio::task::spawn_blocking(move || Self::start_blocking(&path)).await;
@@ -72,9 +88,9 @@ impl Cloud {
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 
-    /// Packages the templates as an operator does, and makes a stack of them with these parameters.
-    pub(crate) async fn deploy(&self, name: &str, parameters: &[(&str, &str)]) -> Stack {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/cloudformation/tributary.yaml");
+    /// Packages a template and those that it nests, as an operator does, and makes a stack with these parameters.
+    pub(crate) async fn deploy(&self, file: &str, name: &str, parameters: &[(&str, &str)]) -> Stack {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/cloudformation").join(file);
         let packaged = self.folder.path().join(format!("{name}.yaml"));
         let (root, to) = (root.to_str().expect("text"), packaged.to_str().expect("text"));
         self.aws(&["s3", "mb", &format!("s3://{BUCKET}-{name}")]).await;
@@ -128,6 +144,11 @@ impl Stack {
     /// The names of the worker's policies.
     pub(crate) fn policies(&self) -> Vec<&str> {
         self.about["policies"].as_array().expect("a list").iter().filter_map(Value::as_str).collect()
+    }
+
+    /// Whom the worker's role trusts.
+    pub(crate) fn trust(&self) -> &Value {
+        &self.about["trust"]
     }
 
     /// The name of the worker's role.
