@@ -6,9 +6,9 @@
 #
 # For both architectures: docker buildx build --platform linux/arm64,linux/amd64 …
 #
-# The versions of all that is built with are arguments; the lock file has those of all that is built in. Two builds from
-# one commit differ in the times of their files alone, and with SOURCE_DATE_EPOCH (BuildKit: --output
-# type=image,rewrite-timestamp=true; Podman: --timestamp 0) not even there.
+# The versions of all that is built with are arguments; the lock file has those of all that is built in. The times of
+# files are not the build's own with SOURCE_DATE_EPOCH (BuildKit: --output type=image,rewrite-timestamp=true) or
+# --timestamp 0 (Podman).
 #
 # The compiler is at least the `rust-version` of Cargo.toml.
 ARG RUST_VERSION=1.95.0
@@ -16,6 +16,7 @@ ARG DEBIAN=bookworm
 
 FROM rust:${RUST_VERSION}-slim-${DEBIAN} AS build
 ARG CYCLONEDX_VERSION=0.5.9
+ARG SOURCE_DATE_EPOCH=0
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /build
 # Writes the list of what is built in. Unoptimised: it runs for a second. Before the sources, so that it is made once.
@@ -32,7 +33,8 @@ RUN rustc --edition 2024 -C opt-level=s -C panic=abort -C lto -C strip=symbols \
     infra/image/health.rs -o /image/usr/local/bin/health
 # What scanners read: the crates (CycloneDX), and the Debian packages that the libraries are from.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    /tools/bin/cargo-cyclonedx cyclonedx --format json --describe binaries \
+    SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH}" /tools/bin/cargo-cyclonedx cyclonedx --format json --spec-version 1.5 \
+    --describe binaries --no-build-deps \
     && install -D -m 644 tributary_bin.cdx.json /image/usr/share/sbom/tributary.cdx.json \
     && install -D -m 644 LICENSE /image/usr/share/doc/tributary/LICENSE \
     && mkdir -p /image/var/lib/dpkg/status.d \
