@@ -1,5 +1,5 @@
-//! The files around the program: dashboard, CloudFormation templates, manifests, try-it
-//! stack, Dockerfile, scripts, queries, and what it costs.
+//! The files around the program: dashboard, CloudFormation templates, Terraform module, manifests, try-it stack,
+//! Dockerfile, scripts, queries, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -30,6 +30,11 @@ fn the_number_of_workers_follows_the_backlog() {
 #[test]
 fn the_try_it_stack_fits_together_and_carries_events() {
     run("test_compose").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_terraform_module_says_what_the_templates_say() {
+    run("test_terraform").unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]
