@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 
+import processes
 import template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +49,24 @@ class Image(unittest.TestCase):
         templates = template.load()["service"]["Resources"]["TaskDefinition"]["Properties"]
         worker = templates["ContainerDefinitions"][0]
         self.assertEqual(["CMD", *json.loads(asked)], worker["HealthCheck"]["Command"])
+
+    def test_the_libraries_that_are_copied_are_all_that_the_binary_needs(self) -> None:
+        text = self.text.replace("\\\n", " ")
+        (copies,) = re.findall(r"^RUN (ldd .+?) && install .+$", text, re.MULTILINE)
+        with tempfile.TemporaryDirectory() as image:
+            binary = Path(image, "usr/local/bin/tributary")
+            binary.parent.mkdir(parents=True)
+            binary.symlink_to(Path(processes.TRIBUTARY).resolve())
+            script = copies.replace("/image", image)
+            subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True)
+            (loader,) = Path(image).rglob("ld-linux*.so.*")
+            (libraries,) = {str(file.parent) for file in Path(image).rglob("lib*.so.*")}
+            command = [str(loader), "--inhibit-cache", "--library-path", libraries, str(binary), "--version"]
+            ran = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+            self.assertRegex(ran.stdout, r"^tributary \d", ran.stderr)
+            shown = subprocess.run([*command[:-2], "--list", str(binary)], env={}, capture_output=True, text=True, check=True)
+            found = re.findall(r"=> (/\S+)", shown.stdout)
+        self.assertTrue(found and all(one.startswith(image) for one in found), shown.stdout)
 
     def test_the_service_runs_without_root_and_drains_on_sigterm(self) -> None:
         user, group = re.findall(r"^USER (\d+):(\d+)$", self.text, re.MULTILINE)[-1]
