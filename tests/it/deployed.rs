@@ -87,10 +87,34 @@ async fn a_worker_carries_events_through_what_the_stack_made_with_the_rights_of_
     assert_eq!(lake.assert_all_stored(&events).await, 0);
     assert_eq!(depth(&cloud, stack.output("DeadLetterQueueUrl")).await, (1, 0));
 
+    what_watches_looks_at_what_was_made(&cloud, &stack).await;
     the_letter_waits_while_the_right_is_gone(&cloud, &stack, &worker).await;
     assert_eq!(depth(&cloud, stack.output("SourceQueueUrl")).await, (0, 0));
     assert_eq!(worker.stop().await.code, Some(0));
     what_is_stored_outlives_the_stack(&cloud, &stack).await;
+}
+
+async fn what_watches_looks_at_what_was_made(cloud: &Cloud, stack: &Stack) {
+    let queue = stack.output("SourceQueueArn").rsplit(':').next().expect("a name");
+    let alarms = cloud.aws(&["cloudwatch", "describe-alarms"]).await;
+    let alarms = alarms["MetricAlarms"].as_array().expect("alarms");
+    let of_age = alarms.iter().filter(|alarm| alarm["MetricName"] == "ApproximateAgeOfOldestMessage");
+    assert!(of_age.clone().any(|alarm| alarm["Dimensions"][0]["Value"] == queue), "{alarms:?}");
+
+    let dashboards = cloud.aws(&["cloudwatch", "list-dashboards"]).await;
+    let mut bodies = Vec::new();
+    for entry in dashboards["DashboardEntries"].as_array().expect("dashboards") {
+        let name = entry["DashboardName"].as_str().expect("a name");
+        let shown = cloud.aws(&["cloudwatch", "get-dashboard", "--dashboard-name", name]).await;
+        bodies.push(shown["DashboardBody"].as_str().expect("text").to_owned());
+    }
+    let body = bodies.iter().find(|body| body.contains(queue)).expect("a dashboard of this queue");
+    let body: Value = serde_json::from_str(body).expect("JSON");
+    assert_eq!(body["widgets"].as_array().map(Vec::len), Some(8));
+    for made in [stack.output("LedgerTableName"), stack.output("LogGroupName")] {
+        assert!(body.to_string().contains(made), "{made} is not shown");
+    }
+    assert!(!body.to_string().contains("${"), "a value was not filled in: {body}");
 }
 
 /// The control: these rights are what the worker works with.
