@@ -169,7 +169,7 @@ async fn nobody_may_do_what_is_not_theirs() {
         cloud.aws(&["s3", "mb", &format!("s3://{bucket}")]).await;
     }
     let theirs = json!([
-        ["sqs", "receive_message", { "QueueUrl": source }],
+        ["sqs", "receive_message", { "QueueUrl": source, "WaitTimeSeconds": 0 }],
         ["sqs", "get_queue_attributes", { "QueueUrl": letters }],
         ["sqs", "send_message", { "QueueUrl": letters, "MessageBody": "a" }],
         ["s3", "list_objects_v2", { "Bucket": "audit-logs" }],
@@ -189,11 +189,11 @@ async fn nobody_may_do_what_is_not_theirs() {
     ]);
     assert_eq!(cloud.calls(stack.worker(), not_theirs).await, ["denied"; 8]);
     let not_a_producers = json!([
-        ["sqs", "receive_message", { "QueueUrl": source }],
+        ["sqs", "receive_message", { "QueueUrl": source, "WaitTimeSeconds": 0 }],
         ["sqs", "send_message", { "QueueUrl": letters, "MessageBody": "a" }],
     ]);
     assert_eq!(cloud.calls(stack.producer(), not_a_producers).await, ["denied"; 2]);
-    let in_the_clear = json!([["sqs", "receive_message", { "QueueUrl": source }]]);
+    let in_the_clear = json!([["sqs", "receive_message", { "QueueUrl": source, "WaitTimeSeconds": 0 }]]);
     assert_eq!(cloud.calls_without_tls(stack.worker(), in_the_clear).await, ["denied"]);
 }
 
@@ -214,7 +214,8 @@ async fn for_pods_the_same_rights_belong_to_one_service_account() {
         "Condition": { "StringEquals": asked },
     }]);
     assert_eq!(*stack.trust(), trust);
-    let receive = json!([["sqs", "receive_message", { "QueueUrl": stack.output("SourceQueueUrl") }]]);
+    let queue = stack.output("SourceQueueUrl");
+    let receive = json!([["sqs", "receive_message", { "QueueUrl": queue, "WaitTimeSeconds": 0 }]]);
     assert_eq!(cloud.calls(stack.worker(), receive).await, ["done"]);
 }
 
