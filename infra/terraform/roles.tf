@@ -118,6 +118,14 @@ data "aws_iam_policy_document" "dead_letter" {
     actions   = ["sqs:SendMessage", "sqs:GetQueueAttributes"]
     resources = [aws_sqs_queue.dead_letters.arn]
   }
+  # What no letter can carry is written there, and read again when its letter is sent back.
+  dynamic "statement" {
+    for_each = var.overflow_bucket == null ? [] : [1]
+    content {
+      actions   = ["s3:PutObject", "s3:GetObject"]
+      resources = ["arn:${local.partition}:s3:::${var.overflow_bucket}/${var.overflow_prefix}/*"]
+    }
+  }
   # For both queues: to send to one that is encrypted with the key, and to receive from one.
   dynamic "statement" {
     for_each = var.kms_key_arn == null ? [] : [1]

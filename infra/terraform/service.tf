@@ -13,6 +13,8 @@ resource "aws_ecs_cluster" "workers" {
 }
 
 locals {
+  # Letters that are sent back come by the source queue, too.
+  buckets = local.takes_queue ? compact([var.objects_bucket, var.overflow_bucket]) : []
   environment = {
     TRIBUTARY_SOURCE_QUEUE_URL                      = one(aws_sqs_queue.source[*].url)
     TRIBUTARY_STREAM_ARN                            = var.stream_arn
@@ -23,7 +25,8 @@ locals {
     TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND = tostring(var.requests_per_second)
     TRIBUTARY_LEDGER_KIND                           = var.ledger_kind
     TRIBUTARY_LEDGER_TABLE                          = one(aws_dynamodb_table.ledger[*].name)
-    TRIBUTARY_OBJECTS_BUCKETS                       = local.takes_objects ? var.objects_bucket : null
+    TRIBUTARY_DEAD_LETTER_OVERFLOW                  = var.overflow_bucket == null ? null : "s3://${var.overflow_bucket}/${var.overflow_prefix}"
+    TRIBUTARY_OBJECTS_BUCKETS                       = length(local.buckets) == 0 ? null : join(", ", local.buckets)
     TRIBUTARY_PUBLISH_LOG_TO                        = var.publish_log_bucket == null ? null : "s3://${var.publish_log_bucket}/${var.publish_log_prefix}"
   }
 }

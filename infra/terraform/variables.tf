@@ -106,6 +106,18 @@ variable "objects_kms_key_arn" {
   description = "Customer managed key that the objects of that bucket are encrypted with."
 }
 
+variable "overflow_bucket" {
+  type        = string
+  default     = null
+  description = "Existing bucket, in this Region, for events that are too large for the dead-letter queue."
+}
+
+variable "overflow_prefix" {
+  type        = string
+  default     = "letters"
+  description = "Where in that bucket they go; the workers can write nowhere else."
+}
+
 variable "publish_log_bucket" {
   type        = string
   default     = null

@@ -31,6 +31,8 @@ WORKER_GRANTS = {
     ("dynamodb:DeleteItem", "LeaseTable"),
     ("sqs:GetQueueAttributes", "DeadLetterQueue"),
     ("sqs:SendMessage", "DeadLetterQueue"),
+    ("s3:GetObject", "arn:${AWS::Partition}:s3:::${OverflowBucket}/${OverflowPrefix}/*"),
+    ("s3:PutObject", "arn:${AWS::Partition}:s3:::${OverflowBucket}/${OverflowPrefix}/*"),
     ("cloudtrail-data:PutAuditEvents", "Channel or ChannelArn"),
     ("dynamodb:PartiQLDelete", "LedgerTable"),
     ("dynamodb:PartiQLInsert", "LedgerTable"),
@@ -64,7 +66,8 @@ ENVIRONMENT = {
     "TRIBUTARY_DESTINATIONS_LAKE_REQUESTS_PER_SECOND": "RequestsPerSecond",
     "TRIBUTARY_LEDGER_KIND": "LedgerKind",
     "TRIBUTARY_LEDGER_TABLE": "LedgerTable",
-    "TRIBUTARY_OBJECTS_BUCKETS": "ObjectsBucket",
+    "TRIBUTARY_DEAD_LETTER_OVERFLOW": "s3://${OverflowBucket}/${OverflowPrefix}",
+    "TRIBUTARY_OBJECTS_BUCKETS": "${ObjectsBucket}, ${OverflowBucket} or ObjectsBucket or OverflowBucket",
     "TRIBUTARY_PUBLISH_LOG_TO": "s3://${PublishLogBucket}/${PublishLogPrefix}",
 }
 # service.drain_timeout by default, and what Fargate allows at most.

@@ -28,6 +28,8 @@ PLACES = {
 }
 BUCKETS = {
     "${local.partition}": "${AWS::Partition}",
+    "${var.overflow_bucket}": "${OverflowBucket}",
+    "${var.overflow_prefix}": "${OverflowPrefix}",
     "${var.objects_bucket}": "${ObjectsBucket}",
     "${var.publish_log_bucket}": "${PublishLogBucket}",
     "${var.publish_log_prefix}": "${PublishLogPrefix}",

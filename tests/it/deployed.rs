@@ -165,7 +165,7 @@ async fn nobody_may_do_what_is_not_theirs() {
         deploy(&cloud, "rights", &[("ObjectsBucket", "audit-logs"), ("PublishLogBucket", "proof")]).await;
     let (source, letters) = (stack.output("SourceQueueUrl"), stack.output("DeadLetterQueueUrl"));
     let table = stack.output("LedgerTableName");
-    for bucket in ["audit-logs", "proof", "other"] {
+    for bucket in ["audit-logs", "proof", "too-large", "other"] {
         cloud.aws(&["s3", "mb", &format!("s3://{bucket}")]).await;
     }
     let theirs = json!([
@@ -175,8 +175,10 @@ async fn nobody_may_do_what_is_not_theirs() {
         ["s3", "list_objects_v2", { "Bucket": "audit-logs" }],
         ["s3", "put_object", { "Bucket": "proof", "Key": "tributary/a", "Body": "a" }],
         ["s3", "get_object", { "Bucket": "proof", "Key": "tributary/a" }],
+        ["s3", "put_object", { "Bucket": "too-large", "Key": "letters/a", "Body": "a" }],
+        ["s3", "get_object", { "Bucket": "too-large", "Key": "letters/a" }],
     ]);
-    assert_eq!(cloud.calls(stack.worker(), theirs).await, ["done"; 6]);
+    assert_eq!(cloud.calls(stack.worker(), theirs).await, ["done"; 8]);
     let not_theirs = json!([
         ["sqs", "send_message", { "QueueUrl": source, "MessageBody": "a" }],
         ["sqs", "purge_queue", { "QueueUrl": source }],
@@ -185,9 +187,10 @@ async fn nobody_may_do_what_is_not_theirs() {
         ["dynamodb", "delete_table", { "TableName": table }],
         ["s3", "put_object", { "Bucket": "proof", "Key": "elsewhere", "Body": "a" }],
         ["s3", "delete_object", { "Bucket": "proof", "Key": "tributary/a" }],
+        ["s3", "delete_object", { "Bucket": "too-large", "Key": "letters/a" }],
         ["s3", "list_objects_v2", { "Bucket": "other" }],
     ]);
-    assert_eq!(cloud.calls(stack.worker(), not_theirs).await, ["denied"; 8]);
+    assert_eq!(cloud.calls(stack.worker(), not_theirs).await, ["denied"; 9]);
     let not_a_producers = json!([
         ["sqs", "receive_message", { "QueueUrl": source, "WaitTimeSeconds": 0 }],
         ["sqs", "send_message", { "QueueUrl": letters, "MessageBody": "a" }],
