@@ -161,8 +161,11 @@ async fn what_is_stored_outlives_the_stack(cloud: &Cloud, stack: &Stack) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_may_do_what_is_not_theirs() {
     let cloud = Cloud::shared().await;
-    let stack =
-        deploy(&cloud, "rights", &[("ObjectsBucket", "audit-logs"), ("PublishLogBucket", "proof")]).await;
+    let buckets =
+        [("ObjectsBucket", "audit-logs"), ("PublishLogBucket", "proof"), ("OverflowBucket", "too-large")];
+    let stack = deploy(&cloud, "rights", &buckets).await;
+    let read = ("TRIBUTARY_OBJECTS_BUCKETS".to_owned(), "audit-logs, too-large".to_owned());
+    assert!(stack.environment().contains(&read), "letters that are sent back lead there");
     let (source, letters) = (stack.output("SourceQueueUrl"), stack.output("DeadLetterQueueUrl"));
     let table = stack.output("LedgerTableName");
     for bucket in ["audit-logs", "proof", "too-large", "other"] {
