@@ -67,6 +67,65 @@ class Contents(unittest.TestCase):
         self.assertEqual(config["service"]["extensions"], list(config["extensions"]))
 
 
+class Rules(unittest.TestCase):
+    """Which parameters go together: CloudFormation asks before it makes anything."""
+
+    def broken(self, **given: str) -> list[str]:
+        root = template.load()["tributary"]
+        values = {name: str(about.get("Default", "")) for name, about in root["Parameters"].items()} | given
+        return [
+            name
+            for name, rule in root["Rules"].items()
+            if holds(rule.get("RuleCondition", True), values)
+            and not all(holds(one["Assert"], values) for one in rule["Assertions"])
+        ]
+
+    def test_what_makes_sense_is_allowed(self) -> None:
+        channel = {"ChannelArn": "arn:channel"}
+        for given in (
+            {},
+            {"MinTasks": "2", "MaxTasks": "4"},
+            {"MinTasks": "0", "MaxTasks": "0"},
+            {"LedgerKind": "memory"},
+            {"StreamArn": "arn:stream", "StreamConsumerArn": "arn:consumer", "MinTasks": "2", "MaxTasks": "2"},
+        ):
+            with self.subTest(given):
+                self.assertEqual([], self.broken(**channel, **given))
+        self.assertEqual([], self.broken(MakeLake="true"))
+
+    def test_what_makes_none_is_refused(self) -> None:
+        channel = {"ChannelArn": "arn:channel"}
+        for rule, given in (
+            ("OneLake", {}),
+            ("OneLake", channel | {"MakeLake": "true"}),
+            ("MemoryIsForOneWorker", channel | {"LedgerKind": "memory", "MaxTasks": "2"}),
+            ("OnlyAQueueScales", channel | {"StreamArn": "arn:stream", "MaxTasks": "2"}),
+            ("OnlyAQueueHearsOfObjects", channel | {"StreamArn": "arn:stream", "ObjectsBucket": "logs"}),
+            ("ConsumersBelongToAStream", channel | {"StreamConsumerArn": "arn:consumer"}),
+            ("NoneIsNoRange", channel | {"MinTasks": "0"}),
+        ):
+            with self.subTest(rule, given=given):
+                self.assertEqual([rule], self.broken(**given))
+
+
+def holds(value: object, given: dict[str, str]) -> object:
+    """What a function of CloudFormation's gives, as far as rules have them."""
+    if not isinstance(value, dict):
+        return value
+    ((name, about),) = value.items()
+    if name == "Ref":
+        return given[about]
+    parts = [holds(one, given) for one in about]
+    functions = {
+        "Fn::Equals": lambda: parts[0] == parts[1],
+        "Fn::Contains": lambda: parts[1] in parts[0],
+        "Fn::Not": lambda: not parts[0],
+        "Fn::And": lambda: all(parts),
+        "Fn::Or": lambda: any(parts),
+    }
+    return functions[name]()
+
+
 def dashboard(queue: bool, ledger: bool) -> str:
     """The body as CloudFormation would put it together; names stand for themselves."""
     properties = template.load()["dashboard"]["Resources"]["Dashboard"]["Properties"]
