@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 use tributary::receive::kinesis::{
-    lease::{Change, Conflict, Lease, Leases, ShardId, WorkerId},
+    lease::{Change, Lease, Leases, ShardId, WorkerId},
     position::Position,
     shards::{children, forgotten, missing},
     share::{alive, handed_over, wanted},
@@ -15,14 +15,15 @@ use tributary::receive::kinesis::{
 
 use super::{
     planted::{self, Fault},
-    world::{Request, Scripted, Story, TIMES, Waits, World, hash_of},
+    stories::{Scripted, Story},
+    world::{TIMES, Waits, World, hash_of},
 };
 
 /// One process.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Worker {
     pub(crate) name: WorkerId,
-    life: u8,
+    pub(crate) life: u8,
     watch: Watch,
     view: View,
     /// When it looked, and whose the leases were then.
@@ -57,35 +58,21 @@ pub(crate) enum Todo {
 /// A shard whose lease this worker holds.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Held {
-    number: u64,
+    pub(crate) number: u64,
     pub(crate) tenancy: Tenancy,
     /// What was handed out, by its number.
     pub(crate) in_flight: BTreeMap<u64, Position>,
     /// The highest that was settled.
-    highest: Option<Position>,
+    pub(crate) highest: Option<Position>,
     /// The chapter of which everything was read.
     read_in: Option<u8>,
 }
-
-type Answer = Result<Option<Lease>, Conflict>;
 
 /// Whose the leases are, and which are done.
 fn owners(leases: &Leases) -> u64 {
     let owned =
         leases.values().map(|lease| (&lease.shard, &lease.owner, lease.is_asked_for(), lease.is_ended()));
     hash_of(&owned.collect::<Vec<_>>())
-}
-
-/// How a request fares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    AtOnce,
-    /// It arrives later, and is answered then.
-    Slow,
-    /// It arrives at once, and is answered later.
-    LateAnswer,
-    /// Its sender knows nothing; it arrives later, or never.
-    GivenUp,
 }
 
 impl Worker {
@@ -103,7 +90,7 @@ impl Worker {
         }
     }
 
-    fn begin(&mut self, lease: Lease, begun: Instant) {
+    pub(crate) fn begin(&mut self, lease: Lease, begun: Instant) {
         self.numbers += 1;
         let shard = lease.shard.clone();
         let tenancy = Tenancy::new(lease, self.name.clone(), TIMES, begun);
@@ -111,7 +98,7 @@ impl Worker {
         self.held.insert(shard, Held { number, tenancy, in_flight, highest: None, read_in: None });
     }
 
-    fn of(&mut self, shard: &ShardId, number: u64) -> Option<&mut Held> {
+    pub(crate) fn of(&mut self, shard: &ShardId, number: u64) -> Option<&mut Held> {
         self.held.get_mut(shard).filter(|held| held.number == number)
     }
 }
@@ -159,48 +146,6 @@ impl World {
         self.requests.iter().any(|request| request.name == *name && request.waits == Waits::Taking)
     }
 
-    /// The next of what follows from the look of worker `at`.
-    pub(crate) fn step(&mut self, story: &Story, at: usize, how: How) {
-        let todo = self.workers[at].edit(|worker| worker.todo.remove(0));
-        let now = self.now;
-        match todo {
-            Todo::Make(change) if how == How::GivenUp => {
-                self.send(story, at, change, how, Waits::Taking);
-                self.workers[at].edit(|worker| worker.todo.clear());
-            }
-            Todo::Take(change) | Todo::Make(change) if how != How::AtOnce => {
-                self.send(story, at, change, how, Waits::Taking);
-            }
-            Todo::Take(change) => {
-                let answer = self.change(story, &change);
-                self.taken(story, at, &change, answer, now);
-            }
-            Todo::Make(change) => drop(self.change(story, &change)),
-            Todo::StillEmpty if !self.table.is_empty() => self.workers[at].edit(|worker| worker.todo.clear()),
-            Todo::StillEmpty => {}
-            Todo::HasChildren(shard, number, children) => self.workers[at].edit(|worker| {
-                if let Some(held) = worker.of(&shard, number) {
-                    held.tenancy.has_children(children);
-                }
-            }),
-        }
-    }
-
-    fn send(&mut self, story: &Story, at: usize, change: Change, how: How, waits: Waits) {
-        let (name, begun) = (self.workers[at].name.clone(), self.now);
-        let waits = if how == How::GivenUp { Waits::Nobody } else { waits };
-        let answer = (how == How::LateAnswer).then(|| self.change(story, &change));
-        self.requests.push(Request { worker: at, name, change, begun, waits, answer });
-    }
-
-    fn taken(&mut self, story: &Story, at: usize, change: &Change, answer: Answer, begun: Instant) {
-        let is_ours = matches!(change, Change::Take { .. } | Change::Keep { .. });
-        if let (Ok(Some(lease)), true) = (answer, is_ours) {
-            let begun = planted::counted_from(story, begun, self.now);
-            self.workers[at].edit(|worker| worker.begin(lease, begun));
-        }
-    }
-
     /// What worker `at` would do to the leases after its last look, as the stream is now; `of` is a shard that it has
     /// read to its end.
     pub(crate) fn plan(&self, story: &Story, at: usize, of: Option<&ShardId>) -> Option<Vec<Todo>> {
@@ -232,68 +177,6 @@ impl World {
     pub(crate) fn sync(&mut self, story: &Story, at: usize, of: Option<&ShardId>) {
         let plan = self.plan(story, at, of).unwrap_or_default();
         self.workers[at].edit(|worker| (worker.view, worker.todo) = (View::Used, plan));
-    }
-
-    /// The write that the lease needs now.
-    pub(crate) fn write(&mut self, story: &Story, at: usize, shard: &ShardId, how: How) {
-        let (now, now_ms) = (self.now, self.now_ms());
-        let next = self.workers[at].edit(|worker| {
-            let held = worker.held.get_mut(shard)?;
-            let change = held.tenancy.next_change(now, now_ms)?;
-            if how == How::GivenUp {
-                held.tenancy.not_changed(now);
-            }
-            Some((held.number, planted::written(story, change, held.highest.as_ref())))
-        });
-        let Some((number, change)) = next else { return };
-        match how {
-            How::AtOnce => {
-                let answer = self.change(story, &change);
-                self.written(story, at, number, &change, answer, now);
-            }
-            _ => self.send(story, at, change, how, Waits::Tenancy(number)),
-        }
-    }
-
-    /// The answer to a write is there.
-    fn written(
-        &mut self,
-        story: &Story,
-        at: usize,
-        number: u64,
-        change: &Change,
-        answer: Answer,
-        begun: Instant,
-    ) {
-        let (shard, now) = (change.shard(), self.now);
-        let found = self.table.get(shard).cloned();
-        let begun = planted::counted_from(story, begun, now);
-        self.workers[at].edit(|worker| {
-            let Some(held) = worker.of(shard, number) else { return };
-            let is_kept = match (answer, change) {
-                (Ok(Some(lease)), Change::Keep { .. }) => {
-                    held.tenancy.changed(lease, begun, now);
-                    true
-                }
-                (Ok(_), _) => false,
-                (Err(_), _) => held.tenancy.found(found, now),
-            };
-            if !is_kept {
-                worker.held.remove(shard);
-            }
-        });
-    }
-
-    /// A request or its answer arrives.
-    pub(crate) fn arrive(&mut self, story: &Story, number: usize) {
-        let Request { worker: at, name, change, begun, waits, answer } = self.requests.remove(number);
-        let answer = answer.unwrap_or_else(|| self.change(story, &change));
-        match waits {
-            _ if self.workers[at].name != name => {}
-            Waits::Nobody => {}
-            Waits::Taking => self.taken(story, at, &change, answer, begun),
-            Waits::Tenancy(number) => self.written(story, at, number, &change, answer, begun),
-        }
     }
 
     /// What the next read of a shard would bring: the records, and whether its end comes with them.
@@ -348,28 +231,6 @@ impl World {
         if let Some(position) = position.filter(|_| is_settled) {
             self.settled |= story.bit(shard, &position);
         }
-    }
-
-    /// The process is gone; another begins under a name of its own. In order, its leases are left before.
-    pub(crate) fn restart(&mut self, story: &Story, at: usize, is_in_order: bool) {
-        let held: Vec<_> =
-            self.workers[at].held.iter().map(|(shard, held)| (shard.clone(), held.number)).collect();
-        for (shard, number) in held.into_iter().filter(|_| is_in_order) {
-            let change = |world: &Self| {
-                let held = world.workers[at].held.get(&shard)?;
-                Some(planted::written(story, held.tenancy.last_change(), held.highest.as_ref()))
-            };
-            // A change that finds the lease otherwise is made once more, as it is found.
-            for _ in 0..2 {
-                if let Some(change) = change(self) {
-                    let answer = self.change(story, &change);
-                    self.written(story, at, number, &change, answer, self.now);
-                }
-            }
-        }
-        let name = ["a", "b"][at];
-        let life = self.workers[at].life + 1;
-        self.workers[at].edit(|worker| *worker = Worker::new(name, life, story));
     }
 
     /// A second passes. What could not be renewed in time is lost.

@@ -12,70 +12,18 @@ use std::{
 use tokio::time::Instant;
 use tributary::receive::kinesis::{
     lease::{Change, Conflict, Lease, Leases, ShardId, WorkerId, changed},
-    position::{Checkpoint, Position, SequenceNumber},
+    position::{Checkpoint, Position},
     shards::{Beginning, Shard, missing},
     tenancy::{ReadFrom, Times},
 };
 
-use super::{explore::Action, planted::Fault, workers::Worker};
+use super::{
+    stories::{Left, Mask, Record, Scripted, Story, arrival_ms},
+    workers::Worker,
+};
 
 /// Time goes in steps of one second, of which two are the failover time.
 pub(crate) const TIMES: Times = Times { failover: Duration::from_secs(2) };
-
-/// One bit for each user record of the stream.
-pub(crate) type Mask = u32;
-
-/// A stream and what happens to it, and how far it is followed.
-#[derive(Clone)]
-pub(crate) struct Story {
-    pub(crate) name: &'static str,
-    pub(crate) shards: Vec<Scripted>,
-    pub(crate) is_latest: bool,
-    /// The first leases are there from the start.
-    pub(crate) is_begun: bool,
-    /// What has happened before the search begins.
-    pub(crate) before: Vec<Action>,
-    /// Chapters of the stream, the first of which is number 0.
-    pub(crate) chapters: u8,
-    pub(crate) left: Left,
-    /// Closed shards are forgotten by the stream.
-    pub(crate) expires: bool,
-    /// A fault that is planted around the functions that are explored.
-    pub(crate) fault: Option<Fault>,
-    /// From one of so many states it is tried whether everything can still come to its end.
-    pub(crate) sample: usize,
-}
-
-/// One shard of the story.
-#[derive(Clone)]
-pub(crate) struct Scripted {
-    pub(crate) id: ShardId,
-    pub(crate) parents: BTreeSet<ShardId>,
-    pub(crate) opens: u8,
-    pub(crate) closes: Option<u8>,
-    pub(crate) records: Vec<Record>,
-}
-
-/// A record with as many user records as its mask has bits, and the chapter in which it arrives.
-#[derive(Clone)]
-pub(crate) struct Record {
-    pub(crate) sequence: SequenceNumber,
-    pub(crate) users: Vec<Mask>,
-    pub(crate) arrives: u8,
-}
-
-/// What may still go wrong, and how much time is left.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Left {
-    pub(crate) ticks: u8,
-    pub(crate) crashes: u8,
-    /// Requests that are slow, or that are given up and arrive later or never.
-    pub(crate) faults: u8,
-    /// Looks of a worker in one second.
-    pub(crate) looks: u8,
-    /// Shards that expire before they are read.
-    pub(crate) losses: u8,
-}
 
 /// A value with its hash, which is made once for each change and not once for each state.
 #[derive(Clone)]
@@ -216,7 +164,7 @@ impl World {
     pub(crate) fn records_from<'a>(
         &'a self,
         shard: &'a Scripted,
-        from: &'a From,
+        from: &'a ReadFrom,
     ) -> impl Iterator<Item = &'a Record> {
         let is_asked = move |record: &Record| match from {
             ReadFrom::After(last) => record.sequence > *last,
@@ -242,7 +190,7 @@ impl World {
         let found = self.table.get(&shard).cloned();
         let after = match changed(found.as_ref(), change) {
             Err(Conflict) => {
-                story.fault.and_then(|fault| fault.forced(found.as_ref(), change)).ok_or(Conflict)
+                story.fault.and_then(|fault| fault.forced(found.as_ref(), change)).map(Some).ok_or(Conflict)
             }
             answer => answer,
         }?;
@@ -290,59 +238,10 @@ impl World {
     }
 }
 
-fn arrival_ms(record: &Record) -> u64 {
-    u64::from(record.arrives) * 1_000
-}
-
 fn place(checkpoint: &Checkpoint) -> (u8, Option<&Position>) {
     match checkpoint {
         Checkpoint::TrimHorizon | Checkpoint::Latest | Checkpoint::AtTimestamp(_) => (0, None),
         Checkpoint::At(position) => (1, Some(position)),
         Checkpoint::ShardEnd => (2, None),
-    }
-}
-
-impl Story {
-    pub(crate) fn shard(&self, id: &ShardId) -> &Scripted {
-        self.shards.iter().find(|shard| shard.id == *id).expect("nobody speaks of other shards")
-    }
-
-    /// The records that a checkpoint says are done.
-    fn covered(&self, shard: &ShardId, checkpoint: &Checkpoint) -> Mask {
-        let is_covered = |record: &Record, sub: u64| match checkpoint {
-            Checkpoint::TrimHorizon | Checkpoint::Latest => false,
-            Checkpoint::AtTimestamp(ms) => ms.is_some_and(|ms| arrival_ms(record) < ms),
-            Checkpoint::At(position) => Position { sequence: record.sequence.clone(), sub } <= *position,
-            Checkpoint::ShardEnd => true,
-        };
-        let records = self.shard(shard).records.iter();
-        let users = records
-            .flat_map(|record| record.users.iter().zip(0..).map(move |(user, sub)| (record, user, sub)));
-        users.filter(|(record, _, sub)| is_covered(record, *sub)).fold(0, |mask, (_, user, _)| mask | user)
-    }
-
-    /// The records that must be settled one day: all, or those that came once the first lease was made.
-    pub(crate) fn promised(&self, begun: Option<u8>) -> Mask {
-        let records = self.shards.iter().flat_map(|shard| &shard.records);
-        let is_promised =
-            |record: &&Record| !self.is_latest || begun.is_some_and(|begun| record.arrives > begun);
-        records.filter(is_promised).flat_map(|record| &record.users).fold(0, |mask, user| mask | user)
-    }
-
-    /// All records of a shard.
-    pub(crate) fn held_in(&self, shard: &ShardId) -> Mask {
-        self.shard(shard).records.iter().flat_map(|record| &record.users).fold(0, |mask, user| mask | user)
-    }
-
-    /// All records of all shards from which this one came.
-    pub(crate) fn held_before(&self, shard: &ShardId) -> Mask {
-        let parents = self.shard(shard).parents.iter();
-        parents.fold(0, |mask, parent| mask | self.held_in(parent) | self.held_before(parent))
-    }
-
-    pub(crate) fn bit(&self, shard: &ShardId, position: &Position) -> Mask {
-        let record = self.shard(shard).records.iter().find(|record| record.sequence == position.sequence);
-        let sub = usize::try_from(position.sub).expect("small");
-        record.expect("nothing else is read").users[sub]
     }
 }

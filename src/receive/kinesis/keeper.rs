@@ -76,7 +76,11 @@ impl Shared {
         let me = &self.settings.me;
         let mut changes = self.with(|state| handed_over(me, &leases, |shard| state.held.contains_key(shard)));
         if self.with(|state| state.is_polled(now)) {
-            changes.extend(wanted(me, &leases, &looking.watch));
+            for change in wanted(me, &leases, &looking.watch) {
+                if self.has_its_turn(&change, &leases).await? {
+                    changes.push(change);
+                }
+            }
         }
         self.take_all(changes).await;
 
@@ -91,6 +95,20 @@ impl Shared {
             }
         }
         self.see_to_children(&leases).await
+    }
+
+    /// A list of many pages is no picture of one moment: it may show a child and miss a parent whose lease was made at the
+    /// same time. So a parent that is not listed is asked for before its child is taken.
+    async fn has_its_turn(&self, change: &Change, leases: &Leases) -> Result<bool, CallError> {
+        let Change::Take { shard, .. } = change else { return Ok(true) };
+        for parent in leases.get(shard).into_iter().flat_map(|lease| &lease.parents) {
+            if !leases.contains_key(parent)
+                && self.table.find(parent).await?.is_some_and(|lease| !lease.is_ended())
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn take_all(self: &Arc<Self>, changes: Vec<Change>) {

@@ -35,9 +35,12 @@ pub fn wanted(me: &WorkerId, leases: &Leases, watch: &Watch) -> Vec<Change> {
     let free: Vec<&Lease> = readable.iter().copied().filter(|lease| watch.is_free(lease)).collect();
     if !free.is_empty() {
         let room = share.saturating_sub(mine);
-        let (wanted, most) = match room {
-            0 => (free.into_iter().filter(|lease| watch.is_left(lease)).collect(), 1),
-            room => (free, room),
+        let (wanted, most) = if room > 0 {
+            (free, room)
+        } else {
+            let left: Vec<_> = free.into_iter().filter(|lease| watch.is_left(lease)).collect();
+            let part = left.len().div_ceil(counts.len());
+            (left, part)
         };
         return in_my_order(me, wanted).take(most).map(|lease| taken(me, lease)).collect();
     }

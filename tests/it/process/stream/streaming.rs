@@ -9,7 +9,7 @@ use fastrand::Rng;
 use tributary::{
     local::{Faults, LocalOptions},
     receive::kinesis::{
-        lease::{LeaseTable as _, Leases, ShardId, dynamodb::DynamoDbLeases},
+        lease::{Lease, LeaseTable as _, Leases, ShardId, dynamodb::DynamoDbLeases},
         position::SequenceNumber,
     },
 };
@@ -132,7 +132,7 @@ impl Streaming {
         let open = last.iter().filter(|(shard, last)| {
             let lease = leases.get(*shard);
             let is_behind = lease.and_then(|lease| lease.position()).is_some_and(|at| at.sequence >= **last);
-            !is_behind && !lease.is_some_and(|lease| lease.is_ended())
+            !is_behind && !lease.is_some_and(Lease::is_ended)
         });
         open.map(|(shard, _)| shard.clone()).collect()
     }
@@ -196,7 +196,7 @@ pub(super) fn holds(leases: &Leases, worker: &str) -> BTreeSet<ShardId> {
 
 fn is_balanced(leases: &Leases, workers: &[String]) -> bool {
     let open = leases.values().filter(|lease| !lease.is_ended()).count();
-    let is_moving = leases.values().any(|lease| lease.is_asked_for());
+    let is_moving = leases.values().any(Lease::is_asked_for);
     let counts = workers.iter().map(|worker| names(leases, worker));
     let (least, most) = (open / workers.len(), open.div_ceil(workers.len()));
     !is_moving

@@ -56,8 +56,8 @@ async fn what_is_put_comes_out_once_and_bad_records_hold_up_nobody() {
 
 /// What the process said of itself at its end.
 fn counts(ended: &Ended) -> impl Fn(&str) -> u64 {
-    let lines = ended.log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let said = lines.filter(|line| line.get("in_flight").is_some()).last();
+    let mut lines = ended.log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let said = lines.rfind(|line| line.get("in_flight").is_some());
     let said = said.unwrap_or_else(|| panic!("no last word: {}", ended.log));
     move |name: &str| said[name].as_u64().unwrap_or_else(|| panic!("{name}: {said}"))
 }
