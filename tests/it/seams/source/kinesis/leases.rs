@@ -66,7 +66,7 @@ async fn who_lost_a_lease_writes_nothing_over_it(ground: &Ground) {
     let taken = taken
         .expression_attribute_values(":o", text("another"))
         .expression_attribute_values(":c", text("77"));
-    taken.expression_attribute_values(":n", AttributeValue::N("5".to_owned())).send().await.expect("taken");
+    taken.expression_attribute_values(":n", AttributeValue::N("1".to_owned())).send().await.expect("taken");
     worker.ack(&received).await;
     let lost = async {
         while count(&metrics, "tributary_leases_lost_total", "") == 0 {
