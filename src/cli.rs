@@ -24,16 +24,16 @@ Try next:
   tributary local                     a queue and a lake on this machine, for your own tests
   tributary check --print-reference   every configuration key, explained";
 
-/// Carries audit events from a queue into AWS CloudTrail Lake, and loses none of them.
+/// Carries audit events from a queue or a stream into AWS CloudTrail Lake, and loses none of them.
 #[derive(Debug, Parser)]
 #[command(
     name = "tributary",
     version,
     about,
     long_about = "\
-Carries audit events from a queue into AWS CloudTrail Lake, and loses none of them.
+Carries audit events from a queue or a stream into AWS CloudTrail Lake, and loses none of them.
 
-Events are received from SQS, deduplicated by id, mapped to the lake's schema, validated, checksummed, batched and \
+Events are received from SQS or Kinesis, deduplicated by id, mapped to the lake's schema, validated, checksummed, batched and \
 published with PutAuditEvents. What can never be published goes to a dead-letter queue with the reason.
 
 Example: tributary demo",

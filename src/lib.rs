@@ -1,4 +1,4 @@
-//! Tributary carries audit events from a queue into a lake, and loses none of them.
+//! Tributary carries audit events from a queue or a stream into a lake, and loses none of them.
 //!
 //! Modules are listed in the order in which an event meets them.
 //!

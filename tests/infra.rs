@@ -1,5 +1,5 @@
-//! The files around the program: dashboards, alerts, runbooks, CloudFormation template, Dockerfile, scripts, queries, and
-//! what it costs.
+//! The files around the program: dashboards, alerts, runbooks, CloudFormation templates, Terraform module, manifests,
+//! try-it stack, Dockerfile, scripts, queries, and what it costs.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -33,8 +33,28 @@ fn prometheus_finds_data_for_every_panel_and_rule_beside_a_worker_under_load() {
 }
 
 #[test]
-fn the_template_is_valid_and_grants_no_more_than_the_worker_needs() {
+fn the_templates_are_valid_and_grant_no_more_than_the_worker_needs() {
     run("test_template").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_number_of_workers_follows_the_backlog() {
+    run("test_scaling").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_try_it_stack_fits_together_and_carries_events() {
+    run("test_compose").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_terraform_module_says_what_the_templates_say() {
+    run("test_terraform").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_manifests_are_valid_and_start_a_worker() {
+    run("test_kubernetes").unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl Told {
 
     fn behind_in_words(&self) -> String {
         match (self.behind_ms, &self.behind_unknown) {
-            (Some(ms), _) => written(Duration::from_secs(ms / 1_000)),
+            (Some(ms), _) => roughly(ms / 1_000),
             (None, Some(code)) => format!("? ({code})"),
             (None, None) => String::new(),
         }
@@ -245,4 +245,31 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A length of time at a glance.
+fn roughly(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60)];
+    let unit = units.into_iter().find(|(_, size)| seconds >= 2 * size);
+    unit.map_or_else(|| format!("{seconds}s"), |(name, size)| format!("{}{name}", seconds / size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_told_in_the_largest_unit_that_says_something() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (245, "4m"),
+            (7_199, "119m"),
+            (7_200, "2h"),
+            (900_000, "10d"),
+        ] {
+            assert_eq!(roughly(seconds), text);
+        }
+    }
 }

@@ -403,7 +403,7 @@ keys! {
          forget its last seconds when the server fails over. Set one of those where more than one worker runs.";
     LEDGER_TABLE: Name = "ledger.table", Absent::Nothing { example: "tributary-ledger" }, TABLE,
         "The DynamoDB table for ledger.kind = \"dynamodb\", in the account and Region of the credentials: partition \
-         key `key`, a string; time to live on `expires`. infra/tributary.yaml makes one.";
+         key `key`, a string; time to live on `expires`. infra/cloudformation/storage.yaml makes one.";
     LEDGER_URLS: ValkeyUrls = "ledger.url", Absent::Nothing { example: "rediss://ledger.example.com:6379" }, ValkeyUrls,
         "Where the Valkey or Redis server is; with commas between them, several nodes of a cluster. rediss:// is TLS. \
          A user may stand before the host, as in rediss://tributary@host; the password has a key of its own.";

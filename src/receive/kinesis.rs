@@ -6,7 +6,7 @@
 //! ([`progress`]), and is written with the next renewal of its lease. What is given back waits here in memory.
 //!
 //! Everything that decides is pure and knows no client: [`lease`], [`watch`], [`share`], [`shards`], [`progress`] and
-//! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases.rs`).
+//! [`tenancy`]. An exhaustive search over two workers runs on those very functions (`tests/leases/main.rs`).
 
 mod api;
 mod fan_out;
@@ -156,7 +156,9 @@ impl Shared {
             hash_keys: hash_keys.unwrap_or(0..=u128::MAX),
             drops_foreign: self.settings.drops_foreign,
         };
-        let parts = records.into_iter().flat_map(|record| place.parts(record)).collect();
+        let mut foreign = 0;
+        let parts = records.into_iter().flat_map(|record| place.parts(record, &mut foreign)).collect();
+        self.metrics.process.foreign_records.increment(foreign);
         let now = Instant::now();
         self.with(|state| {
             state.took(shard, number, parts, now);

@@ -1,16 +1,25 @@
-"""The Dockerfile, the shell scripts and the scrape configuration pass their linters and our own rules."""
+"""The Dockerfile, its health check, the shell scripts and the scrape configuration pass their linters and our own rules."""
 
+import json
 import re
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import tomllib
 import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
+import processes
+import template
+
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = [".ci/run"]
+SCRIPTS = [".ci/run", "infra/compose/traffic.sh"]
 
 
 class Image(unittest.TestCase):
@@ -30,10 +39,34 @@ class Image(unittest.TestCase):
         used = re.search(r"^ARG RUST_VERSION=([0-9.]+)$", self.text, re.MULTILINE).group(1)
         self.assertGreaterEqual(version(used), version(needed))
 
-    def test_the_image_is_built_and_run_on_the_same_debian(self) -> None:
-        releases = re.findall(r"^FROM \S*?-?(bookworm|trixie|bullseye)", self.text.replace(":", "-"), re.MULTILINE)
-        self.assertEqual(2, len(releases))
-        self.assertEqual(1, len(set(releases)))
+    def test_the_image_holds_what_was_built_and_nothing_else(self) -> None:
+        *_, last = re.split(r"^FROM ", self.text, flags=re.MULTILINE)
+        self.assertTrue(last.startswith("scratch\n"), last)
+        self.assertEqual(["COPY --from=build /image /"], re.findall(r"^(?:COPY|ADD|RUN) .*$", last, re.MULTILINE))
+
+    def test_whoever_asks_for_health_asks_the_program_of_the_image(self) -> None:
+        (asked,) = re.findall(r"^HEALTHCHECK .* CMD (.+)$", self.text, re.MULTILINE)
+        templates = template.load()["service"]["Resources"]["TaskDefinition"]["Properties"]
+        worker = templates["ContainerDefinitions"][0]
+        self.assertEqual(["CMD", *json.loads(asked)], worker["HealthCheck"]["Command"])
+
+    def test_the_libraries_that_are_copied_are_all_that_the_binary_needs(self) -> None:
+        text = self.text.replace("\\\n", " ")
+        (copies,) = re.findall(r"^RUN (ldd .+?) && install .+$", text, re.MULTILINE)
+        with tempfile.TemporaryDirectory() as image:
+            binary = Path(image, "usr/local/bin/tributary")
+            binary.parent.mkdir(parents=True)
+            binary.symlink_to(Path(processes.TRIBUTARY).resolve())
+            script = copies.replace("/image", image)
+            subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True)
+            (loader,) = Path(image).rglob("ld-linux*.so.*")
+            (libraries,) = {str(file.parent) for file in Path(image).rglob("lib*.so.*")}
+            command = [str(loader), "--inhibit-cache", "--library-path", libraries, str(binary), "--version"]
+            ran = subprocess.run(command, env={}, capture_output=True, text=True, check=False)
+            self.assertRegex(ran.stdout, r"^tributary \d", ran.stderr)
+            shown = subprocess.run([*command[:-2], "--list", str(binary)], env={}, capture_output=True, text=True, check=True)
+            found = re.findall(r"=> (/\S+)", shown.stdout)
+        self.assertTrue(found and all(one.startswith(image) for one in found), shown.stdout)
 
     def test_the_service_runs_without_root_and_drains_on_sigterm(self) -> None:
         user, group = re.findall(r"^USER (\d+):(\d+)$", self.text, re.MULTILINE)[-1]
@@ -43,6 +76,60 @@ class Image(unittest.TestCase):
     def test_neither_history_nor_build_results_enter_the_image(self) -> None:
         ignored = (ROOT / ".dockerignore").read_text().split("\n")
         self.assertLessEqual({".git", "target"}, set(ignored))
+
+
+class Health(unittest.TestCase):
+    """The program that the image is asked with, compiled as the Dockerfile compiles it."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.program = Path(cls.folder.name, "health")
+        text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+        arguments = re.search(r"^RUN (rustc .+) -o \S+/health$", text, re.MULTILINE).group(1).split()
+        subprocess.run([*arguments, "-D", "warnings", "-o", str(cls.program)], cwd=ROOT, check=True)
+
+    def status(self, listen: str) -> int:
+        environment = {"TRIBUTARY_SERVICE_LISTEN": listen}
+        return subprocess.run([self.program], env=environment, check=False, timeout=10).returncode
+
+    def test_only_an_answer_of_200_is_alive(self) -> None:
+        for answer, status in [
+            (b"HTTP/1.0 200 OK\r\n\r\nalive\n", 0),
+            (b"HTTP/1.1 200 OK\r\n\r\n", 0),
+            (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 1),
+            (b"SSH-2.0-OpenSSH_9.2 200", 1),
+            (b"HTTP", 1),
+        ]:
+            with self.subTest(answer), answering(answer) as port:
+                self.assertEqual(status, self.status(f"0.0.0.0:{port}"))
+
+    def test_nobody_silence_and_nonsense_are_not(self) -> None:
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            port = silent.getsockname()[1]
+            self.assertEqual(1, self.status(f"127.0.0.1:{port}"))
+            silent.listen()
+            self.assertEqual(1, self.status(f"127.0.0.1:{port}"))
+        self.assertEqual(1, self.status("somewhere"))
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """A server that answers so to one request; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.recv(1024)
+                peer.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
 
 
 class Scripts(unittest.TestCase):

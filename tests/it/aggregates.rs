@@ -60,7 +60,7 @@ async fn by_node(lists: &[Vec<Given>]) -> Vec<Made> {
         command
     };
     let command = tokio::task::spawn_blocking(making).await.expect("the packages are there");
-    let output = python::finish(command.into(), input.to_string()).await;
+    let output = python::finish(command.into(), &[], input.to_string()).await;
     python::succeeded(&output, "aggregates.mjs failed");
     serde_json::from_slice(&output.stdout).expect("JSON")
 }

@@ -8,6 +8,7 @@ mod backfill;
 mod bad_inputs;
 mod checks;
 mod cli;
+mod deployed;
 mod enqueue;
 mod envelopes;
 mod formats;

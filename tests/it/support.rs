@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod child;
+pub(crate) mod cloud;
 pub(crate) mod dynamodb;
 pub(crate) mod dynamodb_proxy;
 pub(crate) mod kinesis;

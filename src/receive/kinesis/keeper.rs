@@ -14,9 +14,9 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
-    lease::{Change, ChangeError, Lease, Leases, ShardId},
-    shards::{Shard, forgotten, missing},
-    share::{alive, wanted},
+    lease::{Change, ChangeError, Leases, ShardId},
+    shards::{Shard, children, forgotten, missing},
+    share::{alive, handed_over, wanted},
     watch::Watch,
 };
 use crate::{failure::CallError, intervals::jittered};
@@ -74,9 +74,13 @@ impl Shared {
         let now = Instant::now();
         looking.watch.look(&leases, begun, now);
         let me = &self.settings.me;
-        let mut changes = self.handed_over(&leases);
+        let mut changes = self.with(|state| handed_over(me, &leases, |shard| state.held.contains_key(shard)));
         if self.with(|state| state.is_polled(now)) {
-            changes.extend(wanted(me, &leases, &looking.watch));
+            for change in wanted(me, &leases, &looking.watch) {
+                if self.has_its_turn(&change, &leases).await? {
+                    changes.push(change);
+                }
+            }
         }
         self.take_all(changes).await;
 
@@ -93,20 +97,18 @@ impl Shared {
         self.see_to_children(&leases).await
     }
 
-    /// Leases that are ours by the table and not yet by our own memory: another worker has left them to us, or an
-    /// answer was lost.
-    fn handed_over(&self, leases: &Leases) -> Vec<Change> {
-        let me = &self.settings.me;
-        let ours = leases.values().filter(|lease| lease.holder() == Some(me) && !lease.is_ended());
-        let change = |lease: &Lease| {
-            let (shard, holder, counter) = (lease.shard.clone(), me.clone(), lease.counter);
-            if lease.is_asked_for() {
-                Change::Leave { shard, holder, counter, is_asked_for: true, checkpoint: None }
-            } else {
-                Change::Keep { shard, holder, counter, checkpoint: None }
+    /// A list of many pages is no picture of one moment: it may show a child and miss a parent whose lease was made at the
+    /// same time. So a parent that is not listed is asked for before its child is taken.
+    async fn has_its_turn(&self, change: &Change, leases: &Leases) -> Result<bool, CallError> {
+        let Change::Take { shard, .. } = change else { return Ok(true) };
+        for parent in leases.get(shard).into_iter().flat_map(|lease| &lease.parents) {
+            if !leases.contains_key(parent)
+                && self.table.find(parent).await?.is_some_and(|lease| !lease.is_ended())
+            {
+                return Ok(false);
             }
-        };
-        self.with(|state| ours.filter(|lease| !state.held.contains_key(&lease.shard)).map(change).collect())
+        }
+        Ok(true)
     }
 
     async fn take_all(self: &Arc<Self>, changes: Vec<Change>) {
@@ -158,7 +160,13 @@ impl Shared {
         let listed: BTreeSet<ShardId> = shards.iter().map(|shard| shard.id.clone()).collect();
         shards.extend(more.iter().filter(|shard| !listed.contains(&shard.id)).cloned());
         // The time of "latest" is taken after the list: what was closed before it has nothing that came later.
-        let created = missing(leases, &shards, self.settings.beginning()).into_iter().map(Change::Create);
+        let beginning = self.settings.beginning();
+        // If others have begun since the look, their time counts: at ours, what came meanwhile to new shards would be
+        // skipped.
+        if leases.is_empty() && !self.table.list().await?.is_empty() {
+            return Ok(shards);
+        }
+        let created = missing(leases, &shards, beginning).into_iter().map(Change::Create);
         let deleted = forgotten(leases, &shards).into_iter().map(|shard| Change::Delete { shard });
         for change in created.chain(deleted) {
             match self.table.change(&change).await {
@@ -177,11 +185,7 @@ impl Shared {
         });
         for (shard, number, said) in drained {
             let shards = self.sync(leases, &said).await?;
-            let of_it = shards.iter().filter(|other| other.parents.contains(&shard));
-            let children: BTreeSet<ShardId> = of_it.map(|child| child.id.clone()).collect();
-            // A closed shard has children; where none is listed yet, the list is old.
-            let is_listed = shards.iter().any(|other| other.id == shard);
-            if !children.is_empty() || !is_listed {
+            if let Some(children) = children(&shard, &shards) {
                 self.with(|state| state.of(&shard, number).map(|held| held.tenancy.has_children(children)));
             }
         }

@@ -112,7 +112,7 @@ pub enum ChangeError {
 /// Where leases are kept.
 #[async_trait]
 pub trait LeaseTable: Send + Sync + 'static {
-    /// All of them; a little old, perhaps.
+    /// All of them; a little old, perhaps. None: there are none now.
     ///
     /// # Errors
     /// The class says whether asking again can help.

@@ -81,6 +81,15 @@ pub fn may_be_read(lease: &Lease, leases: &Leases) -> bool {
     lease.parents.iter().all(|parent| leases.get(parent).is_none_or(Lease::is_ended))
 }
 
+/// The shards that came from a closed one. `None`: the list is older than its end.
+pub fn children(closed: &ShardId, shards: &[Shard]) -> Option<BTreeSet<ShardId>> {
+    let of_it = shards.iter().filter(|shard| shard.parents.contains(closed));
+    let children: BTreeSet<ShardId> = of_it.map(|child| child.id.clone()).collect();
+    // A closed shard has children; one that is not listed any more has expired.
+    let is_listed = shards.iter().any(|shard| shard.id == *closed);
+    (!children.is_empty() || !is_listed).then_some(children)
+}
+
 /// Leases of shards that are done and that the stream has forgotten.
 pub fn forgotten(leases: &Leases, shards: &[Shard]) -> Vec<ShardId> {
     let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    lease::{Change, Lease, Leases, WorkerId},
+    lease::{Change, Lease, Leases, ShardId, WorkerId},
     shards::may_be_read,
     watch::Watch,
 };
@@ -56,6 +56,21 @@ pub fn wanted(me: &WorkerId, leases: &Leases, watch: &Watch) -> Vec<Change> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What becomes of leases that are `me`'s by the table and not by its own memory: another worker has left them to it, or
+/// an answer was lost. They are kept, or left if somebody asks for them.
+pub fn handed_over(me: &WorkerId, leases: &Leases, is_held: impl Fn(&ShardId) -> bool) -> Vec<Change> {
+    let mine = leases.values().filter(|lease| lease.holder() == Some(me) && !lease.is_ended());
+    let change = |lease: &Lease| {
+        let (shard, holder, counter) = (lease.shard.clone(), me.clone(), lease.counter);
+        if lease.is_asked_for() {
+            Change::Leave { shard, holder, counter, is_asked_for: true, checkpoint: None }
+        } else {
+            Change::Keep { shard, holder, counter, checkpoint: None }
+        }
+    };
+    mine.filter(|lease| !is_held(&lease.shard)).map(change).collect()
 }
 
 /// The workers that hold a lease which is not free: those that are alive, as far as this worker knows.

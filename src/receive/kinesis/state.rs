@@ -145,11 +145,13 @@ impl State {
 
     /// The lease is not ours any more. What is in flight is another worker's as well from now on.
     pub(super) fn lose(&mut self, shard: &ShardId, number: u64) -> bool {
-        let is_it = self.of(shard, number).is_some();
-        if let Some(held) = self.held.remove(shard).filter(|_| is_it) {
+        if self.of(shard, number).is_none() {
+            return false;
+        }
+        if let Some(held) = self.held.remove(shard) {
             self.end(&held);
         }
-        is_it
+        true
     }
 
     fn end(&mut self, held: &Held) {
@@ -288,3 +290,6 @@ impl Held {
         self.due <= now && self.may_be_read(now)
     }
 }
+
+#[cfg(test)]
+mod tests;

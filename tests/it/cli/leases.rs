@@ -4,6 +4,8 @@ mod streams;
 
 use std::{
     collections::HashMap,
+    fs,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -87,14 +89,34 @@ impl World {
         ]
     }
 
-    /// By a person at a terminal, who thinks for a while and says this; the exit code, and all that was shown.
-    async fn run_by(&self, answer: &str, args: &[&str]) -> (i64, String) {
+    /// By a person at a terminal, who says this, and not before `meanwhile` has happened; the exit code, and all that was
+    /// shown.
+    async fn run_by(
+        &self,
+        answer: &str,
+        args: &[&str],
+        meanwhile: impl Future<Output = ()>,
+    ) -> (i64, String) {
         let command: Vec<_> = [env!("CARGO_BIN_EXE_tributary")].iter().chain(args).collect();
         let environment: HashMap<_, _> = self.environment().into();
+        let folder = tempfile::tempdir().unwrap();
+        let thinking = folder.path().join("thinking");
         let asked = serde_json::json!({
-            "command": command, "environment": environment, "question": "[y/N]", "answer": answer
+            "command": command, "environment": environment, "question": "[y/N]", "answer": answer,
+            "thinking": thinking,
         });
-        let ended = python::run("at_a_terminal.py", &asked).await;
+        let mut running = pin!(python::run("at_a_terminal.py", &asked));
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                () = sleep(Duration::from_millis(20)) => {}
+            }
+            if thinking.exists() {
+                meanwhile.await;
+                fs::remove_file(&thinking).unwrap();
+                break running.await;
+            }
+        };
         let ended: Value = serde_json::from_str(&ended).unwrap();
         (ended["code"].as_i64().unwrap(), ended["said"].as_str().unwrap().to_owned())
     }
@@ -206,6 +228,12 @@ async fn two_looks_tell_the_dead_from_the_living() {
         {"name": "alive/a", "leases": 2, "alive": true}, {"name": "dead/b", "leases": 1, "alive": false}
     ]);
     assert_eq!(told["workers"], workers);
+
+    let world = World::new().await;
+    world.create(held(0, "alive/a")).await;
+    let _alive = world.worker("alive/a", &shard(0));
+    let (code, out, err) = world.run(&["leases", "--alive"]).await;
+    assert!(code == 0 && out.contains("alive/a  1       alive"), "{out}{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

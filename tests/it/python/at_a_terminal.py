@@ -1,10 +1,12 @@
 """Runs a program as a person at a terminal does, who reads the question, thinks for a while, and answers.
 
-In: {"command": [...], "environment": {...}, "question": text, "answer": text} on standard input. Out: {"code", "said"}.
+In: {"command": [...], "environment": {...}, "question": text, "answer": text, "thinking": path} on standard input. While
+the person thinks, the file is there; whoever removes it has the answer given. Out: {"code", "said"}.
 """
 
 import json
 import os
+import pathlib
 import pty
 import sys
 import time
@@ -26,7 +28,10 @@ while True:
     said += part
     if not is_answered and asked["question"].encode() in said:
         is_answered = True
-        time.sleep(0.7)
+        thinking = pathlib.Path(asked["thinking"])
+        thinking.touch()
+        while thinking.exists():
+            time.sleep(0.02)
         os.write(terminal, asked["answer"].encode() + b"\n")
 _, status = os.waitpid(child, 0)
 print(json.dumps({"code": os.waitstatus_to_exitcode(status), "said": said.decode()}))

@@ -14,15 +14,22 @@ def end_with_input() -> None:
     os._exit(0)
 
 
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-os.environ.update(BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), LOG_LEVEL="ERROR")
-threading.Thread(target=end_with_input, daemon=True).start()
+def serve(prepare=lambda: None) -> None:
+    """Serves until the end; `prepare` is called when ministack can be imported."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    os.environ.update(BIND_HOST="127.0.0.1", GATEWAY_PORT=str(port), LOG_LEVEL="ERROR")
+    threading.Thread(target=end_with_input, daemon=True).start()
 
-from ministack.app import main  # noqa: E402 (reads the environment when it is imported)
+    from ministack.app import main  # reads the environment when it is imported
 
-print(port, flush=True)
-sys.stdout = open(os.devnull, "w")  # nobody reads on
-sys.argv = ["ministack"]
-main()
+    prepare()
+    print(port, flush=True)
+    sys.stdout = open(os.devnull, "w")  # nobody reads on
+    sys.argv = ["ministack"]
+    main()
+
+
+if __name__ == "__main__":
+    serve()

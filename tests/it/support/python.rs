@@ -86,7 +86,7 @@ pub(crate) async fn run(program: &str, input: &serde_json::Value) -> String {
 pub(crate) async fn run_in(environment: &Path, program: &str, input: &serde_json::Value) -> String {
     let mut command = Command::new(environment.join("bin/python"));
     command.arg(self::program(program));
-    let output = finish(command, input.to_string()).await;
+    let output = finish(command, &[], input.to_string()).await;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} failed\n{out}{err}");
     out.into_owned()
@@ -94,14 +94,19 @@ pub(crate) async fn run_in(environment: &Path, program: &str, input: &serde_json
 
 /// Runs `aws` with these arguments against an endpoint.
 pub(crate) async fn aws(arguments: &[&str]) -> Output {
+    aws_with(&[], arguments).await
+}
+
+/// Runs `aws` with these variables, for commands that do not pass the endpoint on to all that they call.
+pub(crate) async fn aws_with(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     let bin = environment().await.join("bin");
     let mut command = Command::new(bin.join("python"));
     command.arg(bin.join("aws")).args(arguments);
-    finish(command, String::new()).await
+    finish(command, variables, String::new()).await
 }
 
 /// Hands a program its input and waits for its end.
-pub(crate) async fn finish(mut command: Command, input: String) -> Output {
+pub(crate) async fn finish(mut command: Command, variables: &[(&str, &str)], input: String) -> Output {
     // Nothing of the machine's own AWS settings may take part.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AWS_")) {
         command.env_remove(name);
@@ -115,6 +120,7 @@ pub(crate) async fn finish(mut command: Command, input: String) -> Output {
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("NO_PROXY", "127.0.0.1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

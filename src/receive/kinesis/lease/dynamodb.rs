@@ -103,15 +103,13 @@ impl DynamoDbLeases {
         let after = answer.attributes.ok_or_else(unmentioned)?;
         self.read(&after)?.map(Some).ok_or_else(|| unmentioned().into())
     }
-}
 
-#[async_trait]
-impl LeaseTable for DynamoDbLeases {
-    async fn list(&self) -> Result<Leases, CallError> {
+    async fn scan(&self, is_consistent: bool) -> Result<Leases, CallError> {
         let mut leases = Leases::new();
         let mut start = None;
         loop {
-            let call = self.client.scan().table_name(&*self.table).set_exclusive_start_key(start.take());
+            let call = self.client.scan().table_name(&*self.table).consistent_read(is_consistent);
+            let call = call.set_exclusive_start_key(start.take());
             let page = call.send().await.map_err(|error| self.class(failure(&error)))?;
             for attributes in page.items.unwrap_or_default() {
                 leases.extend(self.read(&attributes)?.map(|lease| (lease.shard.clone(), lease)));
@@ -121,6 +119,14 @@ impl LeaseTable for DynamoDbLeases {
                 return Ok(leases);
             }
         }
+    }
+}
+
+#[async_trait]
+impl LeaseTable for DynamoDbLeases {
+    async fn list(&self) -> Result<Leases, CallError> {
+        let leases = self.scan(false).await?;
+        if leases.is_empty() { self.scan(true).await } else { Ok(leases) }
     }
 
     async fn find(&self, shard: &ShardId) -> Result<Option<Lease>, CallError> {

@@ -109,3 +109,12 @@ fn only_what_is_done_and_no_longer_listed_is_forgotten() {
     assert!(forgotten(&leases, &[shard("a", &[], true)]).is_empty());
     assert_eq!(forgotten(&leases, &[]), [ShardId::from("a")]);
 }
+
+#[test]
+fn a_closed_shard_without_children_is_an_old_list_unless_the_shard_has_expired() {
+    let named = |names: &[&str]| Some(names.iter().map(|name| ShardId::from(*name)).collect());
+    assert_eq!(children(&"a".into(), &resharded()), named(&["c", "d"]));
+    assert_eq!(children(&"b".into(), &resharded()), named(&["e"]));
+    assert_eq!(children(&"c".into(), &resharded()), None);
+    assert_eq!(children(&"z".into(), &resharded()), named(&[]));
+}

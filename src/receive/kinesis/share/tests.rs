@@ -3,10 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
-use crate::receive::kinesis::{
-    lease::{ShardId, changed},
-    position::Checkpoint,
-};
+use crate::receive::kinesis::{lease::changed, position::Checkpoint};
 
 /// Leases held as named, `""` by nobody.
 fn held(owners: &[&str]) -> Leases {
@@ -132,4 +129,18 @@ fn any_number_of_workers_ends_in_balance_and_stays_there() {
             "{shards}, {workers}: {counts:?}"
         );
     }
+}
+
+#[test]
+fn a_lease_that_is_ours_by_the_table_alone_is_kept_or_left_to_whoever_asks() {
+    let mut leases = held(&["a", "a", "b", "a"]);
+    let asked = leases.get_mut("s001").expect("made");
+    (asked.owner, asked.checkpoint_owner) = (Some("b".into()), Some("a".into()));
+    let changes = handed_over(&"a".into(), &leases, |shard| &**shard == "s003");
+    assert!(
+        matches!(&changes[..], [Change::Keep { shard, .. }, Change::Leave { is_asked_for: true, .. }] if &**shard == "s000"),
+        "{changes:?}"
+    );
+    carry_out(&mut leases, changes);
+    assert_eq!(leases["s001"].holder().map(|holder| &**holder), Some("b"));
 }

@@ -130,37 +130,44 @@ async fn reading_goes_on_where_the_checkpoint_was_set(server: &StreamServer) {
     assert_eq!(read_on(&world, 5).await, all, "{server}");
 }
 
-/// Who holds the lease renews it meanwhile, again and again.
-async fn whoever_is_asked_may_think_before_the_answer(server: &StreamServer) {
+/// The holder comes so far.
+async fn moved(world: &World, shard: &str, checkpoint: Option<Checkpoint>) {
+    let lease = world.find(shard).await;
+    let (shard, holder, counter) = (lease.shard, lease.owner.unwrap(), lease.counter);
+    world.leases.change(&Change::Keep { shard, holder, counter, checkpoint }).await.unwrap();
+}
+
+async fn whoever_is_asked_may_think_while_the_holder_goes_on(server: &StreamServer) {
     let stream = server.stream(1).await;
     let world = World::with_stream(server, &stream).await;
-    let put = stream.put("key", "event").await;
-    let done = at(&put.sequence, 0);
+    let mut puts = Vec::new();
+    for _ in 0..3 {
+        puts.push(stream.put("key", "event").await);
+    }
+    let (shard, [first, second, third]) =
+        (puts[0].shard.as_str(), [0, 1, 2].map(|number: usize| at(&puts[number].sequence, 0)));
     let owner = Some("worker-1/a".into());
-    world
-        .create(Lease {
-            owner,
-            checkpoint: done.clone(),
-            ..Lease::new(put.shard.as_str().into(), done.clone())
-        })
-        .await;
-    let _worker = world.worker("worker-1/a", &put.shard);
-    let set = ["checkpoint", "set", &put.shard, "TRIM_HORIZON", "--reason", "CHG-1"];
+    world.create(Lease { owner, ..Lease::new(shard.into(), first.clone()) }).await;
+    let set = |to| ["checkpoint", "set", shard, to, "--reason", "CHG-1"];
     for answer in ["n", "", "no, wait"] {
-        let (code, said) = world.run_by(answer, &set).await;
+        let (code, said) = world.run_by(answer, &set("TRIM_HORIZON"), async {}).await;
         assert!(code == 3 && said.contains("nothing was set"), "{server}: {said}");
     }
-    let lease = world.find(&put.shard).await;
-    assert_eq!((lease.holder().map(|it| &**it), &lease.checkpoint), (Some("worker-1/a"), &done), "{server}");
-    assert!(lease.counter > 0, "{server}: the holder lives");
+    assert_eq!(world.find(shard).await.checkpoint, first, "{server}");
 
-    let (code, said) = world.run_by("y", &set).await;
+    // What was to be skipped is done by then: it would be read again, which nobody has agreed to.
+    let skip = set(&puts[1].sequence);
+    let (code, said) = world.run_by("y", &skip, moved(&world, shard, Some(third.clone()))).await;
+    assert!(code == 2 && said.contains("SKIPPED") && said.contains("look again"), "{server}: {said}");
+    assert_eq!(world.find(shard).await.checkpoint, third, "{server}");
+
+    let (code, said) = world.run_by("y", &skip, moved(&world, shard, None)).await;
     assert_eq!(code, 0, "{server}: {said}");
-    for part in ["held by worker-1/a", &put.sequence, "TRIM_HORIZON", "read AGAIN"] {
+    for part in ["held by worker-1/a", &puts[2].sequence, &puts[1].sequence, "read AGAIN"] {
         assert!(said.contains(part), "{server}: {part}: {said}");
     }
-    let lease = world.find(&put.shard).await;
-    assert_eq!((lease.holder(), &lease.checkpoint), (None, &Checkpoint::TrimHorizon), "{server}");
+    let lease = world.find(shard).await;
+    assert_eq!((lease.holder(), &lease.checkpoint), (None, &second), "{server}");
 }
 
 async fn a_place_that_the_stream_does_not_know_is_not_written(server: &StreamServer) {
@@ -182,7 +189,7 @@ on_streams! {
     ferrokinesis = Ferrokinesis:
         the_lag_is_asked_of_the_stream,
         reading_goes_on_where_the_checkpoint_was_set,
-        whoever_is_asked_may_think_before_the_answer,
+        whoever_is_asked_may_think_while_the_holder_goes_on,
         a_place_that_the_stream_does_not_know_is_not_written;
     kinesis_local = KinesisLocal:
         the_lag_is_asked_of_the_stream,
