@@ -148,6 +148,11 @@ pub trait Source: Send + Sync + 'static {
     /// Most messages of one poll.
     fn batch_max(&self) -> usize;
 
+    /// Most bytes of bodies of one poll, about, where that is less than its messages could come to.
+    fn batch_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether one more poll at once would find messages, although no poll came back full.
     fn has_more(&self) -> bool {
         false

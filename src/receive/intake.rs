@@ -139,7 +139,10 @@ impl Shared {
         }
         self.intake.gate.passable().await;
         let usual = self.usual_bytes.load(Ordering::Relaxed) + MESSAGE_OVERHEAD_BYTES;
-        self.intake.room.take(usual * self.intake.source.batch_max()).await
+        let source = &self.intake.source;
+        let overheads = MESSAGE_OVERHEAD_BYTES * source.batch_max();
+        let most = source.batch_bytes_max().saturating_add(overheads);
+        self.intake.room.take((usual * source.batch_max()).min(most)).await
     }
 
     /// `None`: the process stops, and this poll brought nothing in time.

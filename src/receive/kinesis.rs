@@ -217,6 +217,10 @@ impl Source for KinesisSource {
         poll::MESSAGES_MAX
     }
 
+    fn batch_bytes_max(&self) -> usize {
+        poll::BYTES_MAX
+    }
+
     fn has_more(&self) -> bool {
         let now = Instant::now();
         self.shared.with(|state| state.has_more(now))

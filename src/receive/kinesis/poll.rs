@@ -14,6 +14,9 @@ use crate::{failure::CallError, intervals::of_attempt, receive::Message};
 
 /// Most messages of one poll, and most records of one read: at five reads a second, five times what a shard takes in.
 pub(super) const MESSAGES_MAX: usize = 1_000;
+/// Bodies of one poll come to little more than this: a poll waits for room for all of them, and while it asked for a
+/// thousand of 10 kB, nothing would be received as long as anything is in flight.
+pub(super) const BYTES_MAX: usize = 1_048_576;
 /// A poll that brings nothing for so long ends, as a long poll of a queue does.
 const WAIT: Duration = Duration::from_secs(20);
 /// How long a shard rests in which nothing new was found.

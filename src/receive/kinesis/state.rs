@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{
     lease::{Change, Lease, ShardId, WorkerId},
     messages::Part,
+    poll::BYTES_MAX,
     position::millis_of,
     records::{Records, Unsettled},
     tenancy::{ReadFrom, Tenancy, Times},
@@ -187,12 +188,15 @@ impl State {
         changes
     }
 
-    /// Messages whose time has come, at most `max`.
+    /// Messages whose time has come, at most `max`, and no more once their bodies are as large as a poll may bring.
     pub(super) fn hand_out(&mut self, now: Instant, max: usize) -> Vec<Message> {
         let mut messages = Vec::new();
+        let mut bytes = 0;
         while messages.len() < max
+            && bytes < BYTES_MAX
             && let Some(record) = self.records.hand_out(now)
         {
+            bytes += record.message.bytes();
             messages.push(record.message.clone());
             let (shard, number) = (record.shard.clone(), record.tenancy);
             if let Some(held) = self.of(&shard, number) {

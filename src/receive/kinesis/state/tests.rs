@@ -128,3 +128,14 @@ fn who_was_asked_to_leave_hands_out_nothing_that_has_not_been_handed_out() {
     assert!(state.hand_out(now, 10).is_empty(), "given back for whoever comes next");
     assert!(matches!(state.changes(now)[..], [(_, Change::Leave { is_asked_for: true, .. })]));
 }
+
+#[test]
+fn a_poll_brings_no_more_once_it_is_large_enough() {
+    let now = Instant::now();
+    let shard = ShardId::from("s");
+    let (mut state, number) = holding(&shard, now);
+    state.took(&shard, number, records(1..10, BYTES_MAX / 2), now);
+    assert_eq!(state.hand_out(now, 1_000).len(), 2);
+    assert_eq!(state.hand_out(now, 1).len(), 1);
+    assert_eq!(state.hand_out(now, 1_000).len(), 2, "the rest is for the polls that follow");
+}

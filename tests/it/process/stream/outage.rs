@@ -145,7 +145,9 @@ async fn watch(streaming: &Streaming, workers: &[Worker], time: Duration) -> See
             if is_first_half {
                 seen.most_in_first_half = seen.most;
             }
-            worker.scrape().await;
+            // One that is lost and that nobody else wants is still in its name.
+            let lost = worker.scrape().await.sum("tributary_leases_lost_total");
+            assert_eq!(lost, 0, "after {:?}", started.elapsed());
         }
         seen.samples += 1;
         sleep(SAMPLE_EVERY).await;
