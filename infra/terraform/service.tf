@@ -64,9 +64,12 @@ resource "aws_ecs_task_definition" "worker" {
       retries     = 3
       startPeriod = 30
     }
+    # A log that is out of reach must not hold up the work: lines beyond the buffer are dropped.
     logConfiguration = {
       logDriver = "awslogs"
       options = {
+        mode                  = "non-blocking"
+        max-buffer-size       = "4m"
         awslogs-group         = aws_cloudwatch_log_group.workers.name
         awslogs-region        = local.region
         awslogs-stream-prefix = "tributary"

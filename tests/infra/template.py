@@ -258,6 +258,11 @@ def container_problems(templates: Templates) -> list[str]:
     worker, *others = containers
     found = [f"{one['Name']} can write to its root file system" for one in containers if not is_locked(one)]
     found += [f"without {one['Name']} the worker ends" for one in others if one["Essential"] is not False]
+    found += [
+        f"a log that is out of reach holds up {one['Name']}"
+        for one in containers
+        if one["LogConfiguration"]["Options"].get("mode") != "non-blocking"
+    ]
     if not DRAIN_SECONDS < worker.get("StopTimeout", 30) <= STOP_SECONDS_MAX:
         found.append("the worker is killed before it has drained, or later than Fargate allows")
     given = {

@@ -267,6 +267,7 @@ FAULTS = {
         SourceQueueUrl={"Fn::GetAtt": ["Storage", "Outputs.DeadLetterQueueUrl"]}
     ),
     "before it has drained": lambda t: container(t).update(StopTimeout=25),
+    "holds up tributary": lambda t: container(t)["LogConfiguration"]["Options"].pop("mode"),
     "tributary can write to its root": lambda t: container(t).pop("ReadonlyRootFilesystem"),
     "collector can write to its root": lambda t: container(t, 1).pop("LinuxParameters"),
     "without collector the worker ends": lambda t: container(t, 1).update(Essential=True),

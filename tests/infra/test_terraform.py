@@ -152,6 +152,7 @@ class Module(unittest.TestCase):
         for part in (
             f"stopTimeout={other['StopTimeout']}",
             "readonlyRootFilesystem=true",
+            'mode="%s"' % other["LogConfiguration"]["Options"]["mode"],
             'drop=["ALL"]',
             f"containerPort={other['PortMappings'][0]['ContainerPort']}",
             'command=["CMD","%s"]' % check["Command"][1],
