@@ -1,5 +1,5 @@
 //! The files around the program: dashboards, alerts, runbooks, CloudFormation templates, Terraform module, manifests,
-//! try-it stack, Dockerfile, scripts, queries, and what it costs.
+//! try-it stack, Dockerfile, scripts, queries, what it costs, and the pages with their examples.
 //!
 //! Each test runs one Python module of `tests/infra/` and fails with what it printed. The tools that it needs are
 //! installed once, in the pinned versions of `tests/infra/requirements.txt`, into a virtual environment under
@@ -70,6 +70,11 @@ fn the_page_on_cost_is_the_computed_one_and_its_arithmetic_holds() {
 #[test]
 fn the_queries_are_valid_and_give_the_rows_that_they_promise() {
     run("test_queries").unwrap_or_else(|report| panic!("{report}"));
+}
+
+#[test]
+fn the_pages_lead_somewhere_and_their_examples_carry_events() {
+    run("test_docs").unwrap_or_else(|report| panic!("{report}"));
 }
 
 /// Runs one module of `tests/infra/` under `unittest`. The error is its whole report.
