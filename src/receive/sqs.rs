@@ -4,7 +4,7 @@
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html>. A receipt handle changes at
 //! each receive, and only the latest deletes; a batch call succeeds as a whole while single entries fail.
 
-mod batches;
+pub(crate) mod batches;
 mod held;
 
 use std::{
