@@ -5,10 +5,11 @@ use clap::{Parser, Subcommand};
 mod args;
 
 pub use args::{
-    ALL, BackfillArgs, CheckArgs, CheckpointArgs, CheckpointQuestion, ConfigFile, DemoArgs,
-    DlqArgs, DlqQuestion, EnqueueArgs, ExplainArgs, ExportArgs, FaultArgs, ForgetArgs, FormatsArgs, FormatsFolder, FormatsQuestion, History, LakeArgs,
-    LakeQuestion, LeasesArgs, LeasesQuestion, LedgerArgs, LedgerQuestion, ListArgs, LocalArgs, OversizeName, Point, PurgeArgs,
-    ReconcileArgs, RedriveArgs, RunArgs, SetArgs, ShowArgs, TraceArgs, VerifyArgs, WhichArgs,
+    ALL, BackfillArgs, CheckArgs, CheckpointArgs, CheckpointQuestion, ConfigFile, DemoArgs, DlqArgs,
+    DlqQuestion, EnqueueArgs, ExplainArgs, ExportArgs, FaultArgs, ForgetArgs, FormatsArgs, FormatsFolder,
+    FormatsQuestion, History, LakeArgs, LakeQuestion, LeasesArgs, LeasesQuestion, LedgerArgs, LedgerQuestion,
+    ListArgs, LocalArgs, OversizeName, Point, PurgeArgs, ReconcileArgs, RedriveArgs, RunArgs, SetArgs,
+    ShowArgs, TraceArgs, VerifyArgs, WhichArgs,
 };
 
 const EXIT_CODES: &str = "\

@@ -42,10 +42,16 @@ pub const MOVED: &str = "moved_by_queue";
 /// # Errors
 /// No queue is named, or it cannot be received from.
 pub async fn dlq(args: DlqArgs) -> Result<Exit, CommandError> {
-    let mut signals = Signals::new().map_err(CommandError::failed)?;
     let url = queue_url(args.queue_url.as_deref(), "--queue-url", &keys::DEAD_LETTER_QUEUE_URL, &args.file)?;
     let queue = DeadLetterQueue::open(url, Duration::from_secs(args.hide_for)).await;
     let mut walk = Walk::new(queue, args.look_at as usize);
+    if let DlqQuestion::Purge(purge) = &args.question
+        && !export::may_purge(&walk, purge).await?
+    {
+        output::note("nothing was deleted");
+        return Ok(Exit::Incomplete);
+    }
+    let mut signals = Signals::new().map_err(CommandError::failed)?;
     // Dropped at a signal; whatever it held is in the walk, which gives it back.
     let ended = tokio::select! {
         ended = answer(&args, &mut walk) => Some(ended),
@@ -58,13 +64,10 @@ pub async fn dlq(args: DlqArgs) -> Result<Exit, CommandError> {
             args.hide_for
         ));
     }
-    match ended {
-        Some(ended) => ended,
-        None => {
-            output::note("interrupted: what was sent was sent, and what was left is still on the queue");
-            Ok(Exit::Incomplete)
-        }
-    }
+    ended.unwrap_or_else(|| {
+        output::note("interrupted: what was sent was sent, and what was left is still on the queue");
+        Ok(Exit::Incomplete)
+    })
 }
 
 async fn answer(args: &DlqArgs, walk: &mut Walk) -> Result<Exit, CommandError> {

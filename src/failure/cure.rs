@@ -30,7 +30,9 @@ impl Reason {
                 "the producer should not say that this is base64: send the event again without tributary.encoding, or \
                  correct what wrapped it"
             }
-            Self::BrokenGzip => "no event was taken out of it: the producer has to send the file again, whole",
+            Self::BrokenGzip => {
+                "no event was taken out of it: the producer has to send the file again, whole"
+            }
             Self::TooLargeUnpacked => {
                 "look at it: nothing that says something shrinks so far. Real events have to be sent in smaller messages"
             }
@@ -41,9 +43,7 @@ impl Reason {
             Self::NotJson => {
                 "the producer has to send JSON, complete and without text around it: correct the event and send it again"
             }
-            Self::TooDeep => {
-                "send the event itself, without the envelopes around it, or less deeply nested"
-            }
+            Self::TooDeep => "send the event itself, without the envelopes around it, or less deeply nested",
             Self::DuplicateKey => {
                 "make the producer's JSON writer refuse a key that is there; then correct the event and send it again"
             }
@@ -84,10 +84,12 @@ impl Reason {
                  published under the id. Redriven, it makes the same letter again, as long as the id is remembered"
             }
             Self::RedactFailed => {
-                "correct the path of redact: mind members that may be absent, as in .a[]?.b?; then redrive the letter"
+                "correct the path in redact_drop, redact_mask or redact_hash: mind members that may be absent, as in .a[]?.b?; then redrive the letter"
             }
             Self::MissingField => "the sentence names the field: the producer has to send it",
-            Self::WrongType => "the sentence names the field: the producer has to send it in the type of the schema",
+            Self::WrongType => {
+                "the sentence names the field: the producer has to send it in the type of the schema"
+            }
             Self::BadTime => "the producer has to send a time such as 2024-01-31T23:59:59Z",
             Self::MappingFailed => {
                 "the sentence names what the event lacks; `tributary explain` shows where. Correct the format's mapping \
@@ -101,11 +103,11 @@ impl Reason {
                 "set oversize = \"move\" at the destination and redrive the letter, or let the producer correct the field"
             }
             Self::OverflowTooLarge => {
-                "the lake has nowhere else to keep it: the producer has to send less, or redact.drop has to take it out; \
+                "the lake has nowhere else to keep it: the producer has to send less, or redact_drop has to take it out; \
                  then redrive the letter"
             }
             Self::EventTooLarge => {
-                "the producer has to send less, or redact.drop has to take something out; then redrive the letter"
+                "the producer has to send less, or redact_drop has to take something out; then redrive the letter"
             }
             Self::Refused => {
                 "the sentence has the lake's code, which tells; report it, because this program should have known. What the \

@@ -46,14 +46,15 @@ pub(super) async fn export(walk: &mut Walk, args: &ExportArgs, json: bool) -> Re
     }
     lines.sync()?;
     bar.finish_and_clear();
-    tell(walk, &done, json).await
+    tell(walk, &done, args.limit == Some(done.exported), json).await
+}
+
+/// Whether the operator means it.
+pub(super) async fn may_purge(walk: &Walk, args: &PurgeArgs) -> Result<bool, CommandError> {
+    Ok(args.yes || is_confirmed(question(walk, args).await)?)
 }
 
 pub(super) async fn purge(walk: &mut Walk, args: &PurgeArgs, json: bool) -> Result<Exit, CommandError> {
-    if !args.yes && !is_confirmed(question(walk, args).await)? {
-        output::note("nothing was deleted");
-        return Ok(Exit::Incomplete);
-    }
     let path = (!args.no_export).then(|| args.to.clone().unwrap_or_else(default_path));
     let mut lines = path.as_deref().map(Lines::create).transpose()?;
     let mut done = Done { to: path, ..Done::default() };
@@ -72,7 +73,7 @@ pub(super) async fn purge(walk: &mut Walk, args: &PurgeArgs, json: bool) -> Resu
         bar.tick();
     }
     bar.finish_and_clear();
-    tell(walk, &done, json).await
+    tell(walk, &done, args.limit == Some(done.deleted), json).await
 }
 
 /// The next letters that are wanted, perhaps none of some that were looked at; `None` at the end.
@@ -116,7 +117,10 @@ impl Lines {
     fn create(path: &Path) -> Result<Self, CommandError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| {
-            CommandError::Usage(format!("could not make the file {}: {error}; name one with --to", path.display()))
+            CommandError::Usage(format!(
+                "could not make the file {}: {error}; name one with --to",
+                path.display()
+            ))
         })?;
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
@@ -137,7 +141,7 @@ fn unwritten(path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::Failed(format!("could not write to {}: {error}", path.display()).into())
 }
 
-async fn tell(walk: &Walk, done: &Done, json: bool) -> Result<Exit, CommandError> {
+async fn tell(walk: &Walk, done: &Done, is_cut: bool, json: bool) -> Result<Exit, CommandError> {
     if json {
         output::print_json(done)?;
     } else {
@@ -151,6 +155,6 @@ async fn tell(walk: &Walk, done: &Done, json: bool) -> Result<Exit, CommandError
             output::print(format_args!("{} could not be deleted", done.not_deleted))?;
         }
     }
-    let is_all = tell_unseen(walk).await;
+    let is_all = is_cut || tell_unseen(walk).await;
     Ok(if is_all && done.not_deleted == 0 { Exit::Done } else { Exit::Incomplete })
 }

@@ -24,10 +24,10 @@ const UNKNOWN: &str = "unknown";
 /// What is said of a message that was moved, for want of a sentence.
 const MOVED_DETAIL: &str =
     "it was received as often as the source queue's redrive policy allows, and never settled";
-const MOVED_CURE: &str =
-    "either it ended its worker each time, or its letter was too large (set dead_letter.overflow), or its destination was \
+const MOVED_CURE: &str = "either it ended its worker each time, or its letter was too large (set dead_letter.overflow), or its destination was \
      paused for long: look into the logs of that time; then redrive it";
-const UNKNOWN_CURE: &str = "a version of this program that knows the reason tells the cure: see its docs/dead-letters.md";
+const UNKNOWN_CURE: &str =
+    "a version of this program that knows the reason tells the cure: see its docs/dead-letters.md";
 
 /// A message with all that SQS tells.
 pub(super) struct DeadLetterMessage {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    letter::Summary,
+    letter::{DeadLetterMessage, Summary},
     tell_unseen,
     walk::Walk,
 };
@@ -28,7 +28,7 @@ pub(super) async fn list(walk: &mut Walk, args: &ListArgs, json: bool) -> Result
         && let Some(next) = walk.next().await?
     {
         let wanted = next.iter().filter(|letter| args.which.wants(letter));
-        letters.extend(wanted.map(|letter| letter.summary()));
+        letters.extend(wanted.map(DeadLetterMessage::summary));
     }
     let is_cut = letters.len() > limit;
     letters.truncate(limit);

@@ -56,7 +56,8 @@ fn gunzipped(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 async fn stored(body: &str) -> Result<Opened, String> {
-    let (at, sum, bytes) = pointed_to_stored(body).ok_or("its body should say where the event is kept, and does not")?;
+    let (at, sum, bytes) =
+        pointed_to_stored(body).ok_or("its body should say where the event is kept, and does not")?;
     if bytes > MESSAGE_UNPACKED_BYTES_MAX as u64 {
         return Err("it leads to more bytes than any letter is written for".to_owned());
     }

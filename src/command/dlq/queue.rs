@@ -61,8 +61,10 @@ impl DeadLetterQueue {
         let answer = call.set_attribute_names(Some(names.to_vec())).send().await;
         let told: HashMap<_, _> = answer.ok().and_then(|answer| answer.attributes).unwrap_or_default();
         let number = |name: &Name| told.get(name)?.parse().ok();
-        let policy: Value =
-            told.get(&Name::RedrivePolicy).and_then(|policy| serde_json::from_str(policy).ok()).unwrap_or_default();
+        let policy: Value = told
+            .get(&Name::RedrivePolicy)
+            .and_then(|policy| serde_json::from_str(policy).ok())
+            .unwrap_or_default();
         let receives = &policy["maxReceiveCount"];
         Facts {
             visible: number(&Name::ApproximateNumberOfMessages),

@@ -29,7 +29,7 @@ const NAMED_MAX: u64 = 20;
 
 /// What came of it.
 #[derive(Default, Serialize)]
-struct Redriven {
+struct Outcome {
     to: String,
     dry_run: bool,
     /// Confirmed by SQS; of a dry run, those that would be sent.
@@ -52,7 +52,7 @@ struct Redrive<'a> {
     args: &'a RedriveArgs,
     source: SourceQueue,
     source_name: String,
-    done: Redriven,
+    done: Outcome,
     next_at: Instant,
 }
 
@@ -63,16 +63,18 @@ pub(super) async fn redrive(
 ) -> Result<Exit, CommandError> {
     let url = target(args, all)?;
     if url == walk.queue.url {
-        return Err(CommandError::Usage("the letters are on that queue already: give the source queue".to_owned()));
+        return Err(CommandError::Usage(
+            "the letters are on that queue already: give the source queue".to_owned(),
+        ));
     }
     let source_name = url.rsplit('/').next().unwrap_or_default().to_owned();
-    let done = Redriven { to: url.clone(), dry_run: args.dry_run, ..Redriven::default() };
+    let done = Outcome { to: url.clone(), dry_run: args.dry_run, ..Outcome::default() };
     let source = SourceQueue::open(url).await;
     let mut redrive = Redrive { args, source, source_name, done, next_at: Instant::now() };
     let ended = redrive.all(walk).await;
-    let unseen_none = tell_unseen(walk).await;
+    let is_all = redrive.room() == 0 || tell_unseen(walk).await;
     let done = &mut redrive.done;
-    done.is_complete = ended.is_ok() && unseen_none && done.refused + done.not_deleted == 0;
+    done.is_complete = ended.is_ok() && is_all && done.refused + done.not_deleted == 0;
     tell(done, all.json)?;
     ended?;
     Ok(if redrive.done.is_complete { Exit::Done } else { Exit::Incomplete })
@@ -82,7 +84,10 @@ pub(super) async fn redrive(
 /// tell a letter from a copy by the producer, which the ledger would call a duplicate of what was dead-lettered.
 fn target(args: &RedriveArgs, all: &DlqArgs) -> Result<String, CommandError> {
     let raw = RawConfig::read(all.file.config.as_deref(), process_environment());
-    if args.to_queue.is_none() && raw.get(&keys::SOURCE_QUEUE_URL).is_none() && raw.get(&keys::STREAM_ARN).is_some() {
+    if args.to_queue.is_none()
+        && raw.get(&keys::SOURCE_QUEUE_URL).is_none()
+        && raw.get(&keys::STREAM_ARN).is_some()
+    {
         return Err(CommandError::Usage(
             "the configuration reads a stream, and a record of a stream has no place for what makes a letter one: the \
              ledger would take its event for a copy of what was dead-lettered. Give --to-queue URL with a queue, and let \
@@ -96,7 +101,9 @@ fn target(args: &RedriveArgs, all: &DlqArgs) -> Result<String, CommandError> {
 impl Redrive<'_> {
     async fn all(&mut self, walk: &mut Walk) -> Result<(), CommandError> {
         let bar = progress();
-        while let Some(letters) = self.left().then_some(()).and(walk.next().await?) {
+        while self.room() > 0
+            && let Some(letters) = walk.next().await?
+        {
             let mut wanted: Vec<_> = letters.into_iter().filter(|letter| self.wants(letter, walk)).collect();
             wanted.truncate(usize::try_from(self.room()).unwrap_or(usize::MAX));
             let chunk = CHUNK.min(self.args.rate as usize);
@@ -117,10 +124,6 @@ impl Redrive<'_> {
         self.args.limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken))
     }
 
-    fn left(&self) -> bool {
-        self.room() > 0
-    }
-
     /// Whether it is to be sent. A letter that has come since would be the answer to one that was sent: to send it again
     /// would never end.
     fn wants(&mut self, letter: &DeadLetterMessage, walk: &Walk) -> bool {
@@ -131,7 +134,8 @@ impl Redrive<'_> {
             self.done.newer += 1;
             return false;
         }
-        let is_from_here = self.args.to_queue.is_some() || ["", &*self.source_name].contains(&letter.source());
+        let is_from_here =
+            self.args.to_queue.is_some() || ["", &*self.source_name].contains(&letter.source());
         self.done.from_elsewhere += u64::from(!is_from_here);
         is_from_here
     }
@@ -170,7 +174,7 @@ impl Redrive<'_> {
     }
 }
 
-fn tell(done: &Redriven, json: bool) -> Result<(), CommandError> {
+fn tell(done: &Outcome, json: bool) -> Result<(), CommandError> {
     if json {
         return Ok(output::print_json(done)?);
     }

@@ -55,7 +55,11 @@ impl SourceQueue {
     ///
     /// # Errors
     /// The queue takes nothing; what is not known to be sent stays where it is.
-    pub(super) async fn send(&self, letters: &[DeadLetterMessage], sent: &mut Sent) -> Result<(), CommandError> {
+    pub(super) async fn send(
+        &self,
+        letters: &[DeadLetterMessage],
+        sent: &mut Sent,
+    ) -> Result<(), CommandError> {
         let mut call: Vec<&DeadLetterMessage> = Vec::new();
         let mut bytes = 0;
         for letter in letters {
@@ -69,7 +73,11 @@ impl SourceQueue {
         self.send_call(call, sent).await
     }
 
-    async fn send_call(&self, mut waiting: Vec<&DeadLetterMessage>, sent: &mut Sent) -> Result<(), CommandError> {
+    async fn send_call(
+        &self,
+        mut waiting: Vec<&DeadLetterMessage>,
+        sent: &mut Sent,
+    ) -> Result<(), CommandError> {
         let mut intervals = Intervals::new(Duration::from_millis(100), Duration::from_secs(2));
         for tries in 1..=TRIES_MAX {
             if waiting.is_empty() {
@@ -130,7 +138,11 @@ impl SourceQueue {
         Ok((0..letters.len()).map(answer).collect())
     }
 
-    fn entry(&self, at: usize, letter: &DeadLetterMessage) -> Result<SendMessageBatchRequestEntry, BuildError> {
+    fn entry(
+        &self,
+        at: usize,
+        letter: &DeadLetterMessage,
+    ) -> Result<SendMessageBatchRequestEntry, BuildError> {
         let entry = SendMessageBatchRequestEntry::builder().id(at.to_string()).message_body(&letter.body);
         let entry = entry.set_message_attributes(Some(letter.attributes.clone()));
         let group = letter.told.as_ref().and_then(|told| told.about["group"].as_str());

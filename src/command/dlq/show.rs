@@ -52,9 +52,9 @@ pub(super) async fn show(walk: &mut Walk, args: &ShowArgs, json: bool) -> Result
         }
         let expires = letter.expires_at(retention).map(rfc3339);
         if json {
-            all.push(as_json(letter, &opened, expires));
+            all.push(as_json(letter, &opened, expires.as_deref()));
         } else {
-            output::print(in_words(letter, &opened, expires).join("\n"))?;
+            output::print(in_words(letter, &opened, expires.as_deref()).join("\n"))?;
         }
     }
     if json {
@@ -77,7 +77,7 @@ async fn original(found: &[DeadLetterMessage]) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-fn as_json(letter: &DeadLetterMessage, opened: &Result<Opened, String>, expires: Option<String>) -> Value {
+fn as_json(letter: &DeadLetterMessage, opened: &Result<Opened, String>, expires: Option<&str>) -> Value {
     let mut value = json!({
         "letter": letter.message_id,
         "reason": letter.reason(),
@@ -103,7 +103,11 @@ fn as_json(letter: &DeadLetterMessage, opened: &Result<Opened, String>, expires:
     value
 }
 
-fn in_words(letter: &DeadLetterMessage, opened: &Result<Opened, String>, expires: Option<String>) -> Vec<String> {
+fn in_words(
+    letter: &DeadLetterMessage,
+    opened: &Result<Opened, String>,
+    expires: Option<&str>,
+) -> Vec<String> {
     let mut lines = vec![format!("letter {}", visible(&letter.message_id))];
     let mut add = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -129,7 +133,7 @@ fn in_words(letter: &DeadLetterMessage, opened: &Result<Opened, String>, expires
     add("source", letter.source());
     add("moved from", letter.moved_from().unwrap_or_default());
     add("at", &letter.at().map(rfc3339).unwrap_or_default());
-    add("expires", &expires.unwrap_or_default());
+    add("expires", expires.unwrap_or_default());
     add("receives", &letter.receives().to_string());
     match opened {
         Err(why) => add("event", &format!("cannot be shown: {why}")),

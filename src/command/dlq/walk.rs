@@ -81,7 +81,11 @@ impl Walk {
     }
 
     /// Takes what is new.
-    async fn hold(&mut self, messages: Vec<aws_sdk_sqs::types::Message>, asked_at: Instant) -> Vec<DeadLetterMessage> {
+    async fn hold(
+        &mut self,
+        messages: Vec<aws_sdk_sqs::types::Message>,
+        asked_at: Instant,
+    ) -> Vec<DeadLetterMessage> {
         let (mut letters, mut again) = (Vec::new(), Vec::new());
         for letter in messages.into_iter().filter_map(DeadLetterMessage::read) {
             let (id, receipt_handle) = (letter.message_id.clone(), letter.receipt_handle.clone());
