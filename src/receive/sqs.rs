@@ -254,7 +254,8 @@ fn texts(attributes: HashMap<String, MessageAttributeValue>) -> BTreeMap<String,
         .collect()
 }
 
-fn md5_hex(bytes: &[u8]) -> String {
+/// As SQS writes it.
+pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(32);
     for byte in Md5::digest(bytes) {
         // Writing to a string cannot fail.

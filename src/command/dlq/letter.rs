@@ -17,6 +17,7 @@ use crate::{
     clock::{at_ms, rfc3339},
     dead_letter::sqs::{ENCODING_ATTRIBUTE, LETTER_ATTRIBUTE, REASON_ATTRIBUTE, Told},
     failure::Reason,
+    receive::sqs::md5_hex,
 };
 
 /// Where a letter's reason can be read nowhere.
@@ -55,8 +56,12 @@ pub(super) struct Summary {
 }
 
 impl DeadLetterMessage {
-    /// `None`: without the parts that every message has.
+    /// `None`: not as SQS sent it, or without the parts that every message has. It is left to come again.
     pub(super) fn read(message: Message) -> Option<Self> {
+        let body = message.body?;
+        if message.md5_of_body.is_some_and(|md5| md5 != md5_hex(body.as_bytes())) {
+            return None;
+        }
         let attributes = message.message_attributes.unwrap_or_default();
         let words = text_of(&attributes, LETTER_ATTRIBUTE);
         // Words that cannot be read are a letter all the same, and one that may be redriven.
@@ -64,7 +69,7 @@ impl DeadLetterMessage {
         Some(Self {
             message_id: message.message_id?,
             receipt_handle: message.receipt_handle?,
-            body: message.body?,
+            body,
             attributes,
             system: message.attributes.unwrap_or_default(),
             told,

@@ -4,10 +4,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use std::io::Write as _;
-use tributary::decode::Sum;
+use tributary::{
+    decode::Sum,
+    local::{LocalOptions, QueueSpec},
+};
 
 use super::{dlq, ls, put};
-use crate::process::endpoints::{DEAD_LETTERS, Depth, Endpoints};
+use crate::{
+    process::endpoints::{DEAD_LETTERS, Depth, Endpoints, QUEUE},
+    support::local::options,
+};
 
 fn letter(at: usize, reason: &str) -> (String, Vec<(&'static str, String)>) {
     let words = json!({
@@ -90,4 +96,23 @@ async fn an_event_is_opened_wherever_its_letter_keeps_it() {
     }
     let other = dlq(&environment, &["show", "e-4"]).await;
     assert!(other.code == 3 && other.out.contains("has not the SHA-256"), "{}", other.out);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_queue_itself_moved_says_where_it_was() {
+    let spec = |name: &str, dead_letter| QueueSpec { name: name.to_owned(), dead_letter };
+    let queues = vec![spec(DEAD_LETTERS, None), spec(QUEUE, Some((DEAD_LETTERS.to_owned(), 1)))];
+    let endpoints = Endpoints::with(LocalOptions { queues, ..options() }).await;
+    endpoints.send(&["hello".to_owned()]).await;
+    while endpoints.depth(DEAD_LETTERS).await == Depth::EMPTY {
+        let call = endpoints.sqs.receive_message().queue_url(endpoints.local.queue_url(QUEUE));
+        call.visibility_timeout(0).send().await.expect("the queue answers");
+    }
+    let environment = endpoints.environment(&[]);
+    let found = ls(&environment, &["--source", QUEUE, "--reason", "moved_by_queue"]).await;
+    let [moved] = &*found else { panic!("{found:?}") };
+    let shown = dlq(&environment, &["show", moved["letter"].as_str().expect("an id")]).await;
+    for part in ["moved by the queue's redrive policy", "moved from", ":events", "cure", "hello"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
 }

@@ -118,7 +118,9 @@ async fn letters_that_come_back_at_once_are_not_sent_round_and_round() {
         fail_code: "InvalidData".to_owned(),
         ..Default::default()
     });
-    let ran = dlq(&endpoints.environment(&[]), &["redrive", "--json", "--rate", "10"]).await;
+    let environment = endpoints.environment(&[]);
+    let redrive = dlq(&environment, &["redrive", "--json", "--rate", "10"]);
+    let ran = tokio::time::timeout(Duration::from_mins(1), redrive).await.expect("it ends");
     assert_eq!((ran.code, &ran.json()["redriven"]), (0, &json!(20)), "{} {}", ran.out, ran.err);
     endpoints.until_drained(&worker).await;
     assert_eq!(endpoints.depth(DEAD_LETTERS).await, Depth { visible: 20, hidden: 0 });
@@ -160,13 +162,34 @@ async fn what_waits_for_its_turn_stays_hidden() {
     let redrive = [&["dlq", "redrive", "--rate", "1"], HIDE].concat();
     let environment = endpoints.environment(&[]);
     let mut child = command(&redrive, &borrowed(&environment)).spawn().expect("it starts");
-    let mut looks = 0;
+    let (mut looks, mut is_held) = (0, false);
     while child.try_wait().expect("a child").is_none() {
         let Depth { visible, hidden } = endpoints.depth(DEAD_LETTERS).await;
+        is_held |= hidden > 0;
         looks += u32::from(hidden > 0);
-        assert!(visible == 0 || hidden == 0, "{visible} can be seen while {hidden} are held");
+        assert!(visible == 0 || !is_held, "{visible} can be seen that are held, and {hidden} cannot");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(looks > 40, "{looks} looks are less than the time that letters are hidden at first");
     assert_eq!(endpoints.depth(QUEUE).await.visible, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_redrive_gives_back_at_once_what_it_has_not_sent() {
+    let endpoints = Endpoints::start().await;
+    let letters: Vec<_> = (0..10).map(|at| (format!("letter {at}"), Vec::new())).collect();
+    put(&endpoints, &letters).await;
+    let environment = endpoints.environment(&[]);
+    let child =
+        command(&["dlq", "redrive", "--rate", "1"], &borrowed(&environment)).spawn().expect("it starts");
+    while endpoints.depth(QUEUE).await.visible == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = child.id().expect("it runs").to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+    let ended = child.wait_with_output().await.expect("it ends");
+    assert_eq!(ended.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("interrupted"));
+    let (back, left) = (endpoints.depth(QUEUE).await.visible, endpoints.depth(DEAD_LETTERS).await);
+    assert!(back < 10 && left.hidden == 0 && back + left.visible >= 10, "{back} sent, and left {left:?}");
 }
