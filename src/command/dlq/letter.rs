@@ -30,6 +30,9 @@ const MOVED_CURE: &str = "either it ended its worker each time, or its letter wa
 const UNKNOWN_CURE: &str =
     "a version of this program that knows the reason tells the cure: see its docs/dead-letters.md";
 
+/// Of a sentence and of an id in a summary, of which many are held: whoever may send to the queue may write long ones.
+const SUMMARY_BYTES_MAX: usize = 1_024;
+
 /// A message with all that SQS tells.
 pub(super) struct DeadLetterMessage {
     pub(super) message_id: String,
@@ -157,11 +160,11 @@ impl DeadLetterMessage {
     pub(super) fn summary(&self) -> Summary {
         Summary {
             letter: self.message_id.clone(),
-            reason: self.reason().to_owned(),
-            detail: self.detail().to_owned(),
-            event_id: self.event_id().map(str::to_owned),
-            destination: self.destination().map(str::to_owned),
-            source: self.source().to_owned(),
+            reason: short(self.reason()),
+            detail: short(self.detail()),
+            event_id: self.event_id().map(short),
+            destination: self.destination().map(short),
+            source: short(self.source()),
             at: self.at().map(rfc3339),
             receives: self.receives(),
             bytes: self.bytes(),
@@ -196,6 +199,10 @@ impl DeadLetterMessage {
     fn text(&self, name: &str) -> Option<&str> {
         text_of(&self.attributes, name)
     }
+}
+
+fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(SUMMARY_BYTES_MAX)].to_owned()
 }
 
 fn text_of<'a>(attributes: &'a HashMap<String, MessageAttributeValue>, name: &str) -> Option<&'a str> {

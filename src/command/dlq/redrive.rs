@@ -3,7 +3,7 @@
 //! A letter is sent first. It is deleted once SQS has confirmed this very letter, and not before. Whatever ends the command in
 //! between, the letter is on one of the two queues, or on both: then the ledger knows its event.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
@@ -12,6 +12,7 @@ use super::{
     letter::DeadLetterMessage,
     progress, queue_url,
     sending::{Sent, SourceQueue},
+    stats::{Counts, count},
     tell_unseen,
     walk::Walk,
 };
@@ -34,7 +35,7 @@ struct Outcome {
     dry_run: bool,
     /// Confirmed by SQS; of a dry run, those that would be sent.
     redriven: u64,
-    by_reason: BTreeMap<String, u64>,
+    by_reason: Counts,
     /// SQS did not take them: they stay.
     refused: u64,
     /// Sent, and still on the dead-letter queue: the ledger will know them.
@@ -170,7 +171,7 @@ impl Redrive<'_> {
 
     fn count(&mut self, letter: &DeadLetterMessage) {
         self.done.redriven += 1;
-        *self.done.by_reason.entry(letter.reason().to_owned()).or_default() += 1;
+        count(&mut self.done.by_reason, letter.reason());
     }
 }
 

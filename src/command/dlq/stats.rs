@@ -29,7 +29,7 @@ const AGES: [(Duration, &str); 4] = [
 ];
 
 /// How many there are of each.
-type Counts = BTreeMap<String, u64>;
+pub(super) type Counts = BTreeMap<String, u64>;
 
 #[derive(Default, Serialize)]
 struct Stats {
@@ -130,7 +130,8 @@ fn receives(count: u64) -> &'static str {
     }
 }
 
-fn count(counts: &mut Counts, name: &str) {
+/// One more of this name.
+pub(super) fn count(counts: &mut Counts, name: &str) {
     let name = if counts.len() < NAMES_MAX || counts.contains_key(name) { name } else { OTHERS };
     *counts.entry(name.to_owned()).or_default() += 1;
 }

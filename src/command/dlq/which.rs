@@ -110,4 +110,11 @@ mod tests {
         assert_eq!(unreadable.reason(), "unknown");
         assert!(unreadable.cure().contains("docs/dead-letters.md"));
     }
+
+    #[test]
+    fn a_letter_of_any_length_has_a_short_summary() {
+        let words = serde_json::json!({ "detail": "é".repeat(400_000), "event_id": "x".repeat(9_000) });
+        let summary = message(Some(&words.to_string())).summary();
+        assert!(summary.detail.len() <= 1_024 && summary.event_id.unwrap().len() <= 1_024);
+    }
 }

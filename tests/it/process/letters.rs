@@ -1,6 +1,7 @@
 //! The dead-letter commands, as an operator uses them: the real binary beside the real service and real queues.
 
 mod export;
+mod fifo;
 mod looks;
 mod redrive;
 mod ten_reasons;
