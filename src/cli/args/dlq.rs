@@ -43,6 +43,7 @@ pub enum DlqQuestion {
     /// An event that is packed or kept elsewhere is opened.
     ///
     /// Example: tributary dlq show d44c481f-edb8-4aa6-91a3-5679baa2871f
+    ///
     /// Example: tributary dlq show d44c481f-edb8-4aa6-91a3-5679baa2871f --original > event.json
     Show(ShowArgs),
     /// Count letters by reason, destination, source, age and receive count
@@ -56,6 +57,7 @@ pub enum DlqQuestion {
     /// same command goes on where it was.
     ///
     /// Example: tributary dlq redrive --reason no_route --dry-run
+    ///
     /// Example: tributary dlq redrive --reason no_route --rate 20
     Redrive(RedriveArgs),
     /// Write letters to a file as NDJSON, and delete nothing
@@ -98,11 +100,11 @@ pub struct WhichArgs {
 #[derive(Clone, Debug, Args)]
 #[expect(missing_docs, reason = "flattened")]
 pub struct ListArgs {
-    #[command(flatten)]
-    pub which: WhichArgs,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub limit: u64,
+    #[command(flatten)]
+    pub which: WhichArgs,
 }
 
 /// Arguments of `dlq show`.
@@ -120,8 +122,6 @@ pub struct ShowArgs {
 #[derive(Clone, Debug, Args)]
 #[expect(missing_docs, reason = "flattened")]
 pub struct RedriveArgs {
-    #[command(flatten)]
-    pub which: WhichArgs,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
@@ -134,28 +134,28 @@ pub struct RedriveArgs {
     /// Tell what would be sent, and send nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub which: WhichArgs,
 }
 
 /// Arguments of `dlq export`.
 #[derive(Clone, Debug, Args)]
 #[expect(missing_docs, reason = "flattened")]
 pub struct ExportArgs {
-    #[command(flatten)]
-    pub which: WhichArgs,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// A file that is not there yet. It holds what producers sent, and only you may read it
     #[arg(long, value_name = "FILE")]
     pub to: PathBuf,
+    #[command(flatten)]
+    pub which: WhichArgs,
 }
 
 /// Arguments of `dlq purge`.
 #[derive(Clone, Debug, Args)]
 #[expect(missing_docs, reason = "flattened")]
 pub struct PurgeArgs {
-    #[command(flatten)]
-    pub which: WhichArgs,
     /// At most so many
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
@@ -168,6 +168,8 @@ pub struct PurgeArgs {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
+    #[command(flatten)]
+    pub which: WhichArgs,
 }
 
 fn reason(text: &str) -> Result<String, String> {

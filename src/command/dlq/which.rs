@@ -92,7 +92,7 @@ mod tests {
             ("--since 2026-01-02T03:04:05Z", true),
             ("--since 2026-01-02T03:04:06Z", false),
             ("--until 2026-01-02T03:04:05Z", false),
-            ("--until 2026-01-02T04:04:06+01:00", false),
+            ("--until 2026-01-02T04:04:05+01:00", false),
             ("--until 2026-01-02T03:04:06Z", true),
         ] {
             assert_eq!(which(line).wants(&message(Some(LETTER))), is_wanted, "{line}");
