@@ -5,10 +5,11 @@ use clap::{Parser, Subcommand};
 mod args;
 
 pub use args::{
-    ALL, BackfillArgs, CheckArgs, CheckpointArgs, CheckpointQuestion, ConfigFile, DemoArgs, EnqueueArgs,
-    ExplainArgs, FaultArgs, ForgetArgs, FormatsArgs, FormatsFolder, FormatsQuestion, History, LakeArgs,
-    LakeQuestion, LeasesArgs, LeasesQuestion, LedgerArgs, LedgerQuestion, LocalArgs, OversizeName, Point,
-    ReconcileArgs, RunArgs, SetArgs, TraceArgs, VerifyArgs,
+    ALL, BackfillArgs, CheckArgs, CheckpointArgs, CheckpointQuestion, ConfigFile, DemoArgs, DlqArgs,
+    DlqQuestion, EnqueueArgs, ExplainArgs, ExportArgs, FaultArgs, ForgetArgs, FormatsArgs, FormatsFolder,
+    FormatsQuestion, History, LakeArgs, LakeQuestion, LeasesArgs, LeasesQuestion, LedgerArgs, LedgerQuestion,
+    ListArgs, LocalArgs, OversizeName, Point, PurgeArgs, ReconcileArgs, RedriveArgs, RunArgs, SetArgs,
+    ShowArgs, TraceArgs, VerifyArgs, WhichArgs,
 };
 
 const EXIT_CODES: &str = "\
@@ -167,6 +168,29 @@ Example: tributary backfill ./logs --queue-url http://127.0.0.1:9324/00000000000
         after_help = EXIT_CODES
     )]
     Backfill(BackfillArgs),
+
+    /// Look into the dead-letter queue, and send its letters back
+    #[command(
+        long_about = "\
+Look into the dead-letter queue, send its letters back once their cause is cured, export them, or delete them. Works on \
+letters that this service wrote, and on messages that the source queue's own redrive policy moved there.
+
+SQS shows a message only to whoever receives it. So while a command looks, the letters that it has seen are hidden from \
+others; at its end it gives them back. Each look raises their receive count by one. A command that is killed leaves \
+them hidden for --hide-for at most, and nothing is lost: what it sends is sent before it is deleted.
+
+A round: what is there (stats), what is wrong with one of them and what would cure it (show), the cure, and back (redrive).
+
+Example: tributary dlq stats --config tributary.toml
+Example: tributary dlq ls --reason no_route --since 2026-01-31T00:00:00Z
+Example: tributary dlq show d44c481f-edb8-4aa6-91a3-5679baa2871f
+Example: tributary dlq redrive --reason no_route --dry-run
+Example: tributary dlq redrive --reason no_route --rate 20
+Example: tributary dlq export --to letters.ndjson
+Example: tributary dlq purge --reason no_events",
+        after_help = EXIT_CODES
+    )]
+    Dlq(DlqArgs),
 
     /// Tell what became of one event
     #[command(

@@ -14,6 +14,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod completions;
 pub mod demo;
+pub mod dlq;
 pub mod enqueue;
 pub mod explain;
 pub mod formats;
@@ -121,6 +122,7 @@ async fn dispatch(command: Command) -> Result<Exit, CommandError> {
         Command::Completions { shell } => completions::completions(shell),
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::demo(args).await,
+        Command::Dlq(args) => dlq::dlq(args).await,
         Command::Explain(args) => explain::explain(&args),
         Command::Formats(args) => formats::formats(&args),
         Command::Lake(args) => lake::lake(args).await,

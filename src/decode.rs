@@ -24,7 +24,7 @@ mod parts;
 mod relayed;
 mod stored;
 
-pub(crate) use self::stored::pointer as pointer_to_stored;
+pub(crate) use self::stored::{pointed as pointed_to_stored, pointer as pointer_to_stored};
 pub use self::{
     canonical::{DEPTH_MAX, hash as canonical_hash},
     found::{Found, Notice, ObjectRef},

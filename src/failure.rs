@@ -1,6 +1,8 @@
 //! Whose fault is it? The event's ([`Rejection`], to the dead-letter queue), the moment's
 //! ([`CallError::Transient`], again later) or ours ([`CallError::Misconfigured`], pause and say so).
 
+mod cure;
+
 use std::borrow::Cow;
 
 /// Why an event can never be published: a low-cardinality reason and a sentence without any payload in it.

@@ -17,6 +17,16 @@ pub fn print(text: impl Display) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
 /// Without control characters, by which stored text could steer the terminal.
 pub fn visible(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")

@@ -3,12 +3,14 @@
 
 mod audit;
 mod backfill;
+mod dlq;
 mod enqueue;
 mod formats;
 mod stream;
 
 pub use audit::{ForgetArgs, LedgerArgs, LedgerQuestion, ReconcileArgs, TraceArgs, VerifyArgs};
 pub use backfill::{BackfillArgs, History};
+pub use dlq::{DlqArgs, DlqQuestion, ExportArgs, ListArgs, PurgeArgs, RedriveArgs, ShowArgs, WhichArgs};
 pub use enqueue::EnqueueArgs;
 pub use formats::{FormatsArgs, FormatsFolder, FormatsQuestion};
 pub use stream::{ALL, CheckpointArgs, CheckpointQuestion, LeasesArgs, LeasesQuestion, Point, SetArgs};

@@ -7,9 +7,11 @@
 
 mod packed;
 mod posted;
+mod told;
 mod words;
 
 use posted::Posted;
+pub(crate) use told::Told;
 pub(crate) use words::about_again;
 
 use std::{

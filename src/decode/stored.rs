@@ -71,6 +71,14 @@ pub(crate) fn pointer(at: &str, sum: Sum, bytes: u64) -> String {
     json!({ KEY: { "at": at, "sha256": sum.to_string(), "bytes": bytes } }).to_string()
 }
 
+/// What a pointer says: where bytes are kept, which sum they have, and how many they are. `None` where it is no pointer.
+pub(crate) fn pointed(text: &str) -> Option<(String, Sum, u64)> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let stored = value.get(KEY)?;
+    let (at, sum) = (stored["at"].as_str()?, stored["sha256"].as_str()?.parse().ok()?);
+    Some((at.to_owned(), sum, stored["bytes"].as_u64()?))
+}
+
 /// `None` where it is no pointer. Told by the whole signature, as every envelope.
 pub(super) fn open(raw: &RawEvent) -> Option<Result<Opened, Rejection>> {
     let [only] = &*raw.members else { return None };

@@ -4,7 +4,7 @@
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html>. A receipt handle changes at
 //! each receive, and only the latest deletes; a batch call succeeds as a whole while single entries fail.
 
-mod batches;
+pub(crate) mod batches;
 mod held;
 
 use std::{
@@ -254,7 +254,8 @@ fn texts(attributes: HashMap<String, MessageAttributeValue>) -> BTreeMap<String,
         .collect()
 }
 
-fn md5_hex(bytes: &[u8]) -> String {
+/// As SQS writes it.
+pub(crate) fn md5_hex(bytes: &[u8]) -> String {
     let mut hex = String::with_capacity(32);
     for byte in Md5::digest(bytes) {
         // Writing to a string cannot fail.

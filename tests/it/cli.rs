@@ -40,6 +40,13 @@ const COMMANDS: &[&[&str]] = &[
     &["checkpoint", "set"],
     &["verify"],
     &["reconcile"],
+    &["dlq"],
+    &["dlq", "ls"],
+    &["dlq", "show"],
+    &["dlq", "stats"],
+    &["dlq", "redrive"],
+    &["dlq", "export"],
+    &["dlq", "purge"],
     &["completions"],
 ];
 
@@ -113,6 +120,13 @@ fn wrong_usage_exits_with_2_and_says_so_on_stderr() {
         &["lake", "list", "--limit", "0"],
         &["lake", "count", "--url", "ftp://here"],
         &["lake", "get", "no-uuid"],
+        &["dlq", "ls"],
+        &["dlq", "ls", "--queue-url", "letters"],
+        &["dlq", "ls", "--queue-url", "http://127.0.0.1:1/0/dead", "--reason", "bad"],
+        &["dlq", "purge", "--queue-url", "http://127.0.0.1:1/0/dead"],
+        &["dlq", "purge", "--queue-url", "http://127.0.0.1:1/0/dead", "--no-export", "--to", "x"],
+        &["dlq", "redrive", "--queue-url", "http://127.0.0.1:1/0/dead", "--rate", "0"],
+        &["dlq", "redrive", "--queue-url", "http://127.0.0.1:1/0/a", "--to-queue", "http://127.0.0.1:1/0/a"],
         &["completions", "cmd"],
     ];
     for args in rows {

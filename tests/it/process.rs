@@ -14,6 +14,7 @@ mod fleet;
 mod full_disk;
 mod large_letters;
 mod ledger_gone;
+mod letters;
 mod memory;
 mod misbehaving_lake;
 mod objects;

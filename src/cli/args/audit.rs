@@ -145,7 +145,7 @@ fn chain_name(text: &str) -> Result<String, String> {
     if is_name { Ok(text.to_owned()) } else { Err("a chain's name is letters, digits, - and _".into()) }
 }
 
-fn time(text: &str) -> Result<OffsetDateTime, String> {
+pub(super) fn time(text: &str) -> Result<OffsetDateTime, String> {
     let wrong = "is no RFC 3339 time with a zone, such as 2026-01-31T23:59:59Z";
     OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong.to_owned())
 }

@@ -29,22 +29,22 @@ const CALLS_MAX: usize = 16;
 
 /// Which call.
 #[derive(Clone, Copy)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Delete,
     ChangeVisibility,
 }
 
 /// One entry of a call.
-pub(super) struct Entry<T> {
-    pub(super) receipt_handle: String,
+pub(crate) struct Entry<T> {
+    pub(crate) receipt_handle: String,
     /// The new visibility; not used to delete.
-    pub(super) seconds: u64,
+    pub(crate) seconds: u64,
     /// What the caller knows it by.
-    pub(super) of: T,
+    pub(crate) of: T,
 }
 
 /// Calls for all entries. One result for each, in any order.
-pub(super) async fn in_batches<T: Send + Sync + 'static>(
+pub(crate) async fn in_batches<T: Send + Sync + 'static>(
     client: &Client,
     queue_url: &str,
     call: Call,
