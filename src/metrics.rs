@@ -219,7 +219,7 @@ registry! {
         handoffs: CounterBy = "tributary_handoffs_total",
         /// User records of aggregates whose hash keys belong to another shard, delivered or dropped with their neighbours.
         foreign_records: Counter = "tributary_foreign_records_total",
-        /// Seconds that the oldest record not yet read of a shard has waited in it, as Kinesis says.
+        /// Seconds that the oldest record not yet read of a shard has waited in it, at most: as Kinesis said, and the time since.
         shard_lag_seconds: GaugeBy = "tributary_shard_lag_seconds",
         /// Records read of a shard that are not behind its checkpoint: a takeover now would read them again.
         shard_open_records: GaugeBy = "tributary_shard_open_records",

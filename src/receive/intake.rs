@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What a message costs beyond its body, about: its parts in our own structures.
-const MESSAGE_OVERHEAD_BYTES: usize = 1_024;
+pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 1_024;
 /// The size of a message before the first one was seen.
 const FIRST_GUESS_BYTES: usize = 4_096;
 /// A poll that is under way when the process stops may still bring messages; after this long it is idle, and what

@@ -163,8 +163,7 @@ impl Shared {
         self.with(|state| {
             state.took(shard, number, parts, now);
             if let Some(held) = state.of(shard, number) {
-                held.failures = 0;
-                held.behind = behind.unwrap_or_default();
+                held.was_read(behind.unwrap_or_default(), now);
                 if next.is_none() {
                     held.tenancy.drained();
                     held.children = children;
@@ -179,7 +178,9 @@ impl Shared {
 
     fn ended(&self, handle: &Handle, after: Option<Duration>) {
         let now = Instant::now();
-        self.with(|state| state.ended(handle, after, now));
+        if self.with(|state| state.ended(handle, after, now)) {
+            self.changed.notify_waiters();
+        }
     }
 }
 
@@ -201,7 +202,6 @@ impl Source for KinesisSource {
         for (handle, after) in handles {
             self.shared.ended(handle, Some(*after));
         }
-        self.shared.changed.notify_waiters();
         handles.iter().map(|_| Ok(())).collect()
     }
 

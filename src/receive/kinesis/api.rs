@@ -76,6 +76,17 @@ pub(super) enum ReadError {
     Call(CallError),
 }
 
+impl ReadError {
+    /// Whether the same read may succeed later.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Throttled(_) => true,
+            Self::Expired | Self::NotFound(_) => false,
+            Self::Call(error) => error.is_transient(),
+        }
+    }
+}
+
 impl Stream {
     /// The stream with this name. Its calls are not retried by the SDK: a read that is tried again counts against the
     /// shard's budget, and everything here is asked again anyway.

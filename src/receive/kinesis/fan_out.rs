@@ -26,6 +26,8 @@ use crate::{aws::broken_off, failure::CallError, intervals::Intervals, tasks::jo
 const SUBSCRIPTION_MAX: Duration = Duration::from_secs(285);
 /// A second subscription to the same shard is refused for so long after the first.
 const SUBSCRIBE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Kinesis sends an event every few seconds, with records or without. A connection that is silent for so long is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often it is looked for shards that are held and not subscribed to, if nothing tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,7 +48,8 @@ impl Shared {
             let changed = self.changed.notified();
             let now = Instant::now();
             for (shard, number) in self.with(|state| state.unread(now)) {
-                subscriptions.spawn(self.clone().follow(consumer.clone(), shard, number));
+                let following = Following { shared: self.clone(), shard, number };
+                subscriptions.spawn(following.follow(consumer.clone()));
             }
             while let Some(ended) = subscriptions.try_join_next() {
                 joined(Some(ended));
@@ -54,37 +57,59 @@ impl Shared {
             drop(timeout(LOOK_EVERY, changed).await);
         }
     }
+}
 
+/// A shard that is followed. However that ends, the shard can be followed again, if it is still held then.
+struct Following {
+    shared: Arc<Shared>,
+    shard: ShardId,
+    number: u64,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.shared.with(|state| state.not_followed(&self.shard, self.number));
+    }
+}
+
+impl Following {
     /// One shard, one subscription after the other, for as long as it is held.
-    async fn follow(self: Arc<Self>, consumer: String, shard: ShardId, number: u64) {
+    async fn follow(self, consumer: String) {
+        let Self { shared, shard, number } = &self;
         let mut intervals = Intervals::new(SUBSCRIBE_AGAIN_AFTER, SUBSCRIBE_AGAIN_AFTER * 4);
         let mut go_on = None;
         loop {
             let now = Instant::now();
-            let from = self.with(|state| {
-                let held = state.of(&shard, number)?;
+            let from = shared.with(|state| {
+                let held = state.of(shard, *number)?;
                 held.tenancy.may_follow(now).then(|| held.tenancy.reads_from())
             });
             let Some(from) = from else { return };
             let from = go_on.clone().map_or(from, ReadFrom::After);
-            match self.subscription(&consumer, &shard, number, &from, &mut go_on).await {
+            match shared.subscription(&consumer, shard, *number, &from, &mut go_on).await {
                 Ok(Over::Ended) => return,
                 Ok(Over::Time) => {
                     intervals.reset();
-                    self.with(|state| state.push_trouble = None);
                     // Usually long past. One that Kinesis closed early would be followed by many a second.
                     sleep_until(now + SUBSCRIBE_AGAIN_AFTER).await;
                 }
                 Err(error) => {
-                    if self.push_failed(&shard, number, error).await {
+                    if shared.push_failed(shard, *number, error).await {
                         return;
+                    }
+                    // One that had lasted is not one failure after the other.
+                    if now.elapsed() > SILENCE_MAX {
+                        intervals.reset();
                     }
                     sleep(intervals.next_interval()).await;
                 }
             }
         }
     }
+}
 
+impl Shared {
+    /// One subscription, to its end.
     async fn subscription(
         &self,
         consumer: &str,
@@ -102,7 +127,8 @@ impl Shared {
             if !self.room_for(shard, number).await {
                 return Ok(Over::Ended);
             }
-            let event = match timeout_at(until, events.recv()).await {
+            let silent = Instant::now() + SILENCE_MAX;
+            let event = match timeout_at(until.min(silent), events.recv()).await {
                 Err(_) | Ok(Ok(None)) => return Ok(Over::Time),
                 Ok(Err(error)) => return Err(self.stream.read_error(broken_off(&error))),
                 Ok(Ok(Some(event))) => event,

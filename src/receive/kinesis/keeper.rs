@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::{
     Shared,
-    lease::{Change, ChangeError, Leases, ShardId},
+    lease::{Change, ChangeError, Lease, Leases, ShardId},
     shards::{Shard, children, forgotten, missing},
     share::{alive, handed_over, wanted},
     watch::Watch,
@@ -76,13 +76,9 @@ impl Shared {
         let me = &self.settings.me;
         let mut changes = self.with(|state| handed_over(me, &leases, |shard| state.held.contains_key(shard)));
         if self.with(|state| state.is_polled(now)) {
-            for change in wanted(me, &leases, &looking.watch) {
-                if self.has_its_turn(&change, &leases).await? {
-                    changes.push(change);
-                }
-            }
+            changes.extend(wanted(me, &leases, &looking.watch));
         }
-        self.take_all(changes).await;
+        self.take_all(changes, &leases).await;
 
         let is_first = alive(&leases, &looking.watch).first().is_none_or(|first| *first == me);
         let is_due = looking.synced_at.is_none_or(|at| now >= at + SYNC_EVERY);
@@ -99,25 +95,27 @@ impl Shared {
 
     /// A list of many pages is no picture of one moment: it may show a child and miss a parent whose lease was made at the
     /// same time. So a parent that is not listed is asked for before its child is taken.
-    async fn has_its_turn(&self, change: &Change, leases: &Leases) -> Result<bool, CallError> {
-        let Change::Take { shard, .. } = change else { return Ok(true) };
-        for parent in leases.get(shard).into_iter().flat_map(|lease| &lease.parents) {
-            if !leases.contains_key(parent)
-                && self.table.find(parent).await?.is_some_and(|lease| !lease.is_ended())
+    async fn are_done(&self, parents: Vec<ShardId>) -> bool {
+        for parent in parents {
+            // If it cannot be asked for now, the next look tries again.
+            if !matches!(self.table.find(&parent).await, Ok(lease) if lease.as_ref().is_none_or(Lease::is_ended))
             {
-                return Ok(false);
+                return false;
             }
         }
-        Ok(true)
+        true
     }
 
-    async fn take_all(self: &Arc<Self>, changes: Vec<Change>) {
+    async fn take_all(self: &Arc<Self>, changes: Vec<Change>, leases: &Leases) {
         // Nothing is ever sent: the channel ends when the last write has.
         let (write, mut written) = mpsc::channel::<()>(1);
         for change in changes {
             let (shared, write) = (self.clone(), write.clone());
+            let unlisted = unlisted_parents(&change, leases);
             self.begin_write(async move {
-                shared.take(change).await;
+                if shared.are_done(unlisted).await {
+                    shared.take(change).await;
+                }
                 drop(write);
             });
         }
@@ -183,11 +181,24 @@ impl Shared {
             let drained = state.held.iter().filter(|(_, held)| held.tenancy.wants_children());
             drained.map(|(shard, held)| (shard.clone(), held.number, held.children.clone())).collect()
         });
-        for (shard, number, said) in drained {
-            let shards = self.sync(leases, &said).await?;
-            if let Some(children) = children(&shard, &shards) {
-                self.with(|state| state.of(&shard, number).map(|held| held.tenancy.has_children(children)));
-            }
+        if drained.is_empty() {
+            return Ok(());
+        }
+        let said: Vec<Shard> =
+            drained.iter().flat_map(|(_, _, said): &(_, _, Vec<Shard>)| said.clone()).collect();
+        let shards = self.sync(leases, &said).await?;
+        for (shard, number, _) in drained {
+            let is_open = shards.iter().any(|listed| listed.id == shard && !listed.is_closed);
+            let children = children(&shard, &shards);
+            self.with(|state| {
+                let Some(held) = state.of(&shard, number) else { return };
+                match children {
+                    Some(children) => held.tenancy.has_children(children),
+                    // An answer without an end, taken for the end: it is read on.
+                    None if is_open => held.tenancy.not_drained(),
+                    None => {}
+                }
+            });
         }
         Ok(())
     }
@@ -208,4 +219,11 @@ impl Shared {
         self.look_now.notify_one();
         Ok(())
     }
+}
+
+/// The parents, of a lease that is to be taken, which a list does not show.
+fn unlisted_parents(change: &Change, leases: &Leases) -> Vec<ShardId> {
+    let Change::Take { shard, .. } = change else { return Vec::new() };
+    let parents = leases.get(shard).into_iter().flat_map(|lease| &lease.parents);
+    parents.filter(|parent| !leases.contains_key(*parent)).cloned().collect()
 }

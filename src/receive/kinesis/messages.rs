@@ -48,7 +48,9 @@ impl Place<'_> {
         }
         let key = |key: Bytes| String::from_utf8(key.into()).ok().map(Into::into);
         let parts = users.into_iter().zip(0..);
-        parts.map(|(user, sub)| part(sub, user.data, user.partition_key.and_then(key))).collect()
+        // Copied: one that waits would hold on to the whole aggregate.
+        let own = |data: Bytes| Bytes::copy_from_slice(&data);
+        parts.map(|(user, sub)| part(sub, own(user.data), user.partition_key.and_then(key))).collect()
     }
 
     /// Not yet delivered; its deadline is set where the tenancy is known.

@@ -34,15 +34,17 @@ impl Shared {
             let now = Instant::now();
             let (messages, turn, due, trouble) = self.with(|state| {
                 let messages = state.hand_out(now, MESSAGES_MAX);
-                let turn = if messages.is_empty() { state.turn(now) } else { None };
+                let turn = if messages.is_empty() && now < until { state.turn(now) } else { None };
                 let trouble = state.trouble();
                 (messages, turn, state.next_due(now).unwrap_or(until), trouble)
             });
+            // Whatever happens from here on, the shard whose turn it is can be read again.
+            let reading = turn.map(|turn| Reading { shared: self.clone(), turn, due: now });
             if !messages.is_empty() || now >= until {
                 return Ok(messages);
             }
-            if let Some(turn) = turn {
-                self.read(Reading { shared: self.clone(), turn, due: now }).await?;
+            if let Some(reading) = reading {
+                self.read(reading).await?;
             } else if let Some(trouble) = trouble {
                 return Err(trouble);
             } else {
@@ -98,12 +100,13 @@ impl Shared {
                 turn.iterator = batch.next.clone().map(|next| (next, Instant::now()));
                 Ok(batch)
             }
-            // The same iterator reads the same records again.
-            Err(error @ (ReadError::Throttled(_) | ReadError::Call(_))) => {
-                turn.iterator = Some((iterator, made_at));
+            Err(error) => {
+                // The same iterator reads the same records again.
+                if error.is_passing() {
+                    turn.iterator = Some((iterator, made_at));
+                }
                 Err(error)
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -148,3 +151,6 @@ impl Drop for Reading {
         self.shared.changed.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,12 @@
 //! The records that were read and are not settled. In: records as they are read and given back. Out: messages, when
 //! their time has come. Pure.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    mem,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
 use super::lease::ShardId;
-use crate::receive::{Handle, Message};
+use crate::receive::{Handle, Message, intake::MESSAGE_OVERHEAD_BYTES};
 
 /// One record that was read and is not settled.
 pub(super) struct Unsettled {
@@ -43,7 +40,7 @@ impl Records {
     /// Keeps a record until its time comes.
     pub(super) fn wait(&mut self, record: Unsettled, until: Instant) {
         let count = self.count();
-        self.waiting_bytes += record.message.bytes();
+        self.waiting_bytes += weight(&record.message);
         self.waiting.insert((until, count), record);
     }
 
@@ -51,7 +48,7 @@ impl Records {
     pub(super) fn hand_out(&mut self, now: Instant) -> Option<&Unsettled> {
         let first = self.waiting.first_entry().filter(|entry| entry.key().0 <= now)?;
         let mut record = first.remove();
-        self.waiting_bytes -= record.message.bytes();
+        self.waiting_bytes -= weight(&record.message);
         let delivery = self.count();
         record.message.handle.delivery = delivery;
         record.message.attempt = record.message.attempt.saturating_add(1);
@@ -75,12 +72,16 @@ impl Records {
 
     /// A tenancy ends, or is about to: whoever has the shard next reads again what waits here.
     pub(super) fn forget(&mut self, tenancy: u64) {
-        for (at, record) in mem::take(&mut self.waiting) {
-            if record.tenancy == tenancy {
-                self.waiting_bytes -= record.message.bytes();
-            } else {
-                self.waiting.insert(at, record);
-            }
-        }
+        let waiting_bytes = &mut self.waiting_bytes;
+        self.waiting.retain(|_, record| {
+            let stays = record.tenancy != tenancy;
+            *waiting_bytes -= if stays { 0 } else { weight(&record.message) };
+            stays
+        });
     }
+}
+
+/// What a message takes, about.
+fn weight(message: &Message) -> usize {
+    message.bytes() + MESSAGE_OVERHEAD_BYTES
 }

@@ -45,7 +45,9 @@ pub(super) struct Held {
     /// Reads in a row that failed.
     pub(super) failures: u32,
     /// How far it was behind at the last read.
-    pub(super) behind: Duration,
+    behind: Duration,
+    /// When that was.
+    read_at: Instant,
     /// When the checkpoint last moved, or everything was behind it.
     pub(super) fresh_at: Instant,
     /// What the stream said of the shards that came from it.
@@ -135,6 +137,7 @@ impl State {
             is_being_read: false,
             failures: 0,
             behind: Duration::ZERO,
+            read_at: begun,
             fresh_at: begun,
             children: Vec::new(),
         };
@@ -239,16 +242,19 @@ impl State {
         }
     }
 
-    /// A delivery ended. `after`: its message is to come again.
-    pub(super) fn ended(&mut self, handle: &Handle, after: Option<Duration>, now: Instant) {
-        let Some(record) = self.records.ended(handle) else { return };
+    /// A delivery ended. `after`: its message is to come again. Whether there may be something to do earlier than before.
+    pub(super) fn ended(&mut self, handle: &Handle, after: Option<Duration>, now: Instant) -> bool {
+        let Some(record) = self.records.ended(handle) else { return false };
         let Some(held) = self.held.get_mut(&record.shard).filter(|held| held.number == record.tenancy) else {
-            return;
+            return false;
         };
+        let could_read = held.tenancy.may_read(now);
         held.tenancy.ended(after.is_none().then_some(record.number));
         if let Some(after) = after.filter(|_| !held.tenancy.is_leaving()) {
             self.records.wait(record, now + after);
+            return true;
         }
+        held.tenancy.may_read(now) != could_read
     }
 
     /// When there will be something to do, if nothing happens until then.
@@ -265,8 +271,8 @@ impl State {
 
     /// Why there is nothing, if something is wrong.
     pub(super) fn trouble(&self) -> Option<CallError> {
-        let no_lease = self.lease_trouble.as_ref().filter(|_| self.held.is_empty());
-        no_lease.or(self.push_trouble.as_ref()).cloned()
+        let trouble = if self.held.is_empty() { &self.lease_trouble } else { &self.push_trouble };
+        trouble.clone()
     }
 
     /// The shards that may be read and are not, from here on being read.
@@ -279,6 +285,13 @@ impl State {
         unread.collect()
     }
 
+    /// Nobody follows the shard any more.
+    pub(super) fn not_followed(&mut self, shard: &ShardId, number: u64) {
+        if let Some(held) = self.of(shard, number) {
+            held.is_being_read = false;
+        }
+    }
+
     /// Whether more polls at once would find something.
     pub(super) fn has_more(&self, now: Instant) -> bool {
         self.next_due(now).is_some_and(|due| now > due + LATE)
@@ -286,6 +299,18 @@ impl State {
 }
 
 impl Held {
+    /// A read succeeded, and so far behind is the next.
+    pub(super) fn was_read(&mut self, behind: Duration, now: Instant) {
+        self.failures = 0;
+        self.behind = behind;
+        self.read_at = now;
+    }
+
+    /// How far it is behind now. What was there at the last read, or came since, has grown older while nothing was read.
+    pub(super) fn behind(&self, now: Instant) -> Duration {
+        self.behind + now.saturating_duration_since(self.read_at)
+    }
+
     fn may_be_read(&self, now: Instant) -> bool {
         !self.is_being_read && self.tenancy.may_read(now)
     }

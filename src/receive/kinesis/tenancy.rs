@@ -150,6 +150,11 @@ impl Tenancy {
         self.is_drained = true;
     }
 
+    /// It is not: somebody said so, and the stream says otherwise.
+    pub fn not_drained(&mut self) {
+        self.is_drained = false;
+    }
+
     /// Whether the shard has been read to its end and nobody has seen to its children yet.
     pub fn wants_children(&self) -> bool {
         self.is_drained && self.children.is_none()

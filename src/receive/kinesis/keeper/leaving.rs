@@ -53,10 +53,12 @@ impl Shared {
         let mut result = self.table.change(change).await;
         if result.is_err() {
             // An answer was lost, or somebody asked meanwhile: once more, as it is now.
-            self.conflict(number, shard).await;
-            if let Some(change) = self.with(|state| state.last_change(shard, number)) {
-                result = self.table.change(&change).await;
-            }
+            self.conflict(number, change).await;
+            let again = self.with(|state| state.last_change(shard, number));
+            result = match again {
+                Some(change) => self.table.change(&change).await,
+                None => Ok(None),
+            };
         }
         if let Err(error) = result {
             warn!(stage = "receive", %shard, %error, "could not leave a lease: it will expire");

@@ -14,7 +14,6 @@ use crate::{
     receive::kinesis::{
         Shared,
         lease::{Change, ChangeError, Lease, ShardId},
-        state::Held,
     },
     tasks::joined,
 };
@@ -76,7 +75,7 @@ impl Shared {
         match result {
             Ok(Some(lease)) => self.written(number, &change, lease, begun),
             Ok(None) => {}
-            Err(ChangeError::Conflict(_)) => self.conflict(number, shard).await,
+            Err(ChangeError::Conflict(_)) => self.conflict(number, &change).await,
             Err(ChangeError::Call(error)) => {
                 warn!(stage = "receive", %shard, code = error.code(), %error, "could not write a lease");
                 self.count_error("UpdateItem", error.code());
@@ -118,14 +117,20 @@ impl Shared {
     }
 
     /// The lease is not as it was left: it is lost, or an answer was, or somebody asks for it.
-    pub(super) async fn conflict(&self, number: u64, shard: &ShardId) {
+    pub(super) async fn conflict(&self, number: u64, change: &Change) {
+        let shard = change.shard();
         let found = self.table.find(shard).await;
         let now = Instant::now();
         match found {
             Ok(lease) => {
                 let is_ours = self
                     .with(|state| state.of(shard, number).is_some_and(|held| held.tenancy.found(lease, now)));
-                if !is_ours {
+                if !is_ours && matches!(change, Change::Leave { .. } | Change::End { .. }) {
+                    // The answer to this very change was lost, or the lease was: it is left in either case.
+                    self.with(|state| state.lose(shard, number));
+                    self.metrics.shard_left(shard);
+                    self.look_now.notify_one();
+                } else if !is_ours {
                     self.lost(shard, number, "another worker has it, or an operator moved it");
                 }
             }
@@ -138,16 +143,13 @@ impl Shared {
 
     fn measure(&self, now: Instant) {
         let process = &self.metrics.process;
-        let shards = self.with(|state| {
-            let shard = |(shard, held): (&ShardId, &Held)| {
-                let age = now.saturating_duration_since(held.fresh_at);
-                (shard.clone(), held.behind, held.tenancy.open(), age)
-            };
-            state.held.iter().map(shard).collect::<Vec<_>>()
+        // Under the lock: a shard that is left meanwhile must not be told of afterwards.
+        self.with(|state| {
+            process.leases_held.set(state.held.len() as f64);
+            for (shard, held) in &state.held {
+                let checkpoint_age = now.saturating_duration_since(held.fresh_at);
+                self.metrics.shard(shard, held.behind(now), held.tenancy.open(), checkpoint_age);
+            }
         });
-        process.leases_held.set(shards.len() as f64);
-        for (shard, behind, open, age) in shards {
-            self.metrics.shard(&shard, behind, open, age);
-        }
     }
 }

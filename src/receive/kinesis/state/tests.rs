@@ -139,3 +139,23 @@ fn a_poll_brings_no_more_once_it_is_large_enough() {
     assert_eq!(state.hand_out(now, 1).len(), 1);
     assert_eq!(state.hand_out(now, 1_000).len(), 2, "the rest is for the polls that follow");
 }
+
+#[test]
+fn a_shard_that_is_not_read_falls_behind() {
+    let now = Instant::now();
+    let shard = ShardId::from("s");
+    let (mut state, number) = holding(&shard, now);
+    let second = Duration::from_secs(1);
+    state.of(&shard, number).expect("held").was_read(2 * second, now);
+    assert_eq!(state.held[&shard].behind(now + 5 * second), 7 * second);
+}
+
+#[test]
+fn trouble_with_subscriptions_is_over_with_the_last_shard() {
+    let shard = ShardId::from("s");
+    let (mut state, number) = holding(&shard, Instant::now());
+    state.push_trouble = Some(CallError::misconfigured("denied", "denied"));
+    assert!(state.trouble().is_some());
+    state.lose(&shard, number);
+    assert_eq!(state.trouble(), None);
+}
