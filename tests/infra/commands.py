@@ -48,8 +48,9 @@ def of_tributary(line: str) -> list[str]:
             continue
         # `ledger get`, `formats test`: the options of both hold.
         text += (told(words[0], names[1]) or "") if len(names) > 1 and f"\n  {names[1]} " in text else ""
-        options = [word.partition("=")[0] for word in words if word.startswith("--")]
-        found += [f"{words[0]} has no option {option}" for option in options if option not in text]
+        options = {word.partition("=")[0] for word in words if word.startswith("--")}
+        known = set(re.findall(r"--[a-z-]+", text))
+        found += [f"{words[0]} has no option {option}" for option in sorted(options - known)]
     return found
 
 
