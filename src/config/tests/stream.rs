@@ -6,12 +6,13 @@ use super::*;
 
 const STREAM: &str = "arn:aws:kinesis:eu-central-1:111122223333:stream/audit";
 
-/// The least that is needed to receive from a stream.
+/// The least that is needed to receive from a stream and to be warned of nothing.
 fn least() -> Vec<(String, String)> {
     environment(&[
         ("TRIBUTARY_STREAM_ARN", STREAM),
         ("TRIBUTARY_STREAM_LEASE_TABLE", "leases"),
         ("TRIBUTARY_DEAD_LETTER_QUEUE_URL", DEAD),
+        ("TRIBUTARY_DEAD_LETTER_OVERFLOW", "/var/lib/tributary/letters"),
         ("TRIBUTARY_DESTINATIONS_LAKE_CHANNEL_ARN", ARN),
         ("TRIBUTARY_LEDGER_KIND", "dynamodb"),
         ("TRIBUTARY_LEDGER_TABLE", "ledger"),
@@ -126,6 +127,24 @@ fn a_stream_without_a_shared_ledger_is_a_warning() {
     let (_, warnings) = Config::load(None, least).unwrap();
     let [warning] = &warnings[..] else { panic!("{warnings:#?}") };
     assert!(warning.key == "ledger.kind" && warning.what.contains("published twice"), "{warning}");
+}
+
+#[test]
+fn a_stream_without_a_place_for_large_letters_is_a_warning() {
+    let least = least().into_iter().filter(|(name, _)| name != "TRIBUTARY_DEAD_LETTER_OVERFLOW");
+    let (_, warnings) = Config::load(None, least).unwrap();
+    let [warning] = &warnings[..] else { panic!("{warnings:#?}") };
+    assert!(warning.key == "dead_letter.overflow" && warning.what.contains("hold up its shard"), "{warning}");
+}
+
+#[test]
+fn foreign_records_are_delivered_unless_they_are_to_be_dropped() {
+    for (text, expected) in
+        [("", ForeignRecords::Deliver), ("[stream]\nforeign_records = 'drop'\n", ForeignRecords::Drop)]
+    {
+        let SourceKind::Stream(stream) = load(text, &[]).unwrap().0.source.kind else { panic!("a stream") };
+        assert_eq!(stream.foreign_records, expected);
+    }
 }
 
 #[test]
