@@ -120,9 +120,21 @@ async fn set_all(asked: &Asked, args: SetArgs, json: bool) -> Result<Exit, Comma
         return Ok(Exit::Incomplete);
     }
     // Parents come first, as their names do: a child is not begun anew before them.
-    let mut told = Vec::new();
+    let (mut told, mut exit) = (Vec::new(), Exit::Done);
     for shown in &leases {
-        let from = set_one(asked, shown, &to, &args.reason).await?;
+        let from = match set_one(asked, shown, &to, &args.reason).await {
+            Ok(from) => from,
+            Err(error) if told.is_empty() => return Err(error),
+            // What has been set is told, whatever becomes of the rest.
+            Err(error) => {
+                output::note(format_args!(
+                    "{}: {error}; this shard and those after it were not set",
+                    shown.shard
+                ));
+                exit = Exit::Incomplete;
+                break;
+            }
+        };
         let (shard, to) = (&shown.shard, in_words(&to));
         if !json {
             output::print(format_args!("{shard}: set from {from} to {to}"))?;
@@ -132,7 +144,7 @@ async fn set_all(asked: &Asked, args: SetArgs, json: bool) -> Result<Exit, Comma
     if json {
         output::print_json(&told)?;
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// The checkpoint that is to be written.

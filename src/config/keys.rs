@@ -326,7 +326,7 @@ keys! {
         Place,
         "Where an event goes that is too large for the dead-letter queue, even packed: s3://bucket/prefix, or a folder. \
          Its letter then leads to it. Without it, such an event is returned and tried again: for ever, or until the \
-         source queue's redrive policy moves its message. Set it where events may have more than 750 kB.";
+         source queue's redrive policy moves its message. Set it where events may have more than 1 MiB, or 750 kB if they are no text.";
 
     CHANNEL_ARN: Channel = "destinations.*.channel_arn", CHANNEL, Channel,
         "Where to publish. The Region of the calls and the recipientAccountId of every event are taken from it. \

@@ -44,7 +44,7 @@ pub struct StreamConfig {
     pub arn: StreamArn,
     /// The table of leases and checkpoints.
     pub lease_table: String,
-    /// Where to begin in shards that nobody has read.
+    /// Where to begin in a stream that nobody has read.
     pub start: Start,
     /// A lease whose counter has not moved for so long may be taken over.
     pub failover_time: Duration,
@@ -65,7 +65,7 @@ pub enum ForeignRecords {
     Drop,
 }
 
-/// Where to begin in shards that nobody has read.
+/// Where to begin in a stream that nobody has read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// With the oldest record that the stream still has.

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
+use tokio::io::AsyncReadExt as _;
 
 use super::letter::DeadLetterMessage;
 use crate::{
@@ -90,6 +91,9 @@ async fn of_bucket(bucket: &str, key: &str, bytes: u64) -> Result<Bytes, String>
     let mut original = Vec::new();
     while let Some(more) = open.body.next().await {
         original.extend_from_slice(&more.map_err(|error| said(&error))?);
+        if original.len() as u64 > bytes {
+            return Err(format!("s3://{bucket}/{key} has more than the {bytes} bytes that the letter says"));
+        }
     }
     Ok(original.into())
 }
@@ -98,9 +102,13 @@ async fn of_file(path: &str, bytes: u64) -> Result<Bytes, String> {
     let said = |error: std::io::Error| {
         format!("could not read {path}: {error}; it is on the machine whose worker wrote the letter")
     };
-    let length = tokio::fs::metadata(path).await.map_err(said)?.len();
-    if length != bytes {
-        return Err(format!("{path} has {length} bytes, and the letter says {bytes}"));
+    // Whoever may send to the queue may have written the path: a device or a pipe would be read for ever.
+    let about = tokio::fs::metadata(path).await.map_err(said)?;
+    if !about.is_file() || about.len() != bytes {
+        return Err(format!("{path} is no file of the {bytes} bytes that the letter says"));
     }
-    tokio::fs::read(path).await.map(Bytes::from).map_err(said)
+    let mut original = Vec::new();
+    let file = tokio::fs::File::open(path).await.map_err(said)?;
+    file.take(bytes).read_to_end(&mut original).await.map_err(said)?;
+    Ok(original.into())
 }

@@ -23,9 +23,9 @@ enum Outcome {
     /// The holder has left, or lost the lease.
     Left(Box<Lease>),
     /// It does not move its lease any more.
-    Dead,
+    Dead(Box<Lease>),
     /// It is alive, and has not left yet.
-    Slow,
+    Slow(Box<Lease>),
 }
 
 /// Asks the holder to leave, to `to` or to anybody, and waits until it has.
@@ -60,11 +60,13 @@ pub(super) async fn ask(
     output::note(format_args!("asked {} to leave {shard}; waiting", visible(&holder)));
     match wait(asked, found, &holder).await? {
         Outcome::Left(lease) => {
-            let is_there = next.is_none_or(|next| lease.holder() == Some(&next));
-            let exit = say(&lease, "left", json, &format!("{} has left", visible(&holder)))?;
-            Ok(if is_there { exit } else { Exit::Incomplete })
+            if next.is_none_or(|next| lease.holder() == Some(&next)) {
+                return say(&lease, "left", json, &format!("{} has left", visible(&holder)));
+            }
+            say(&lease, "left_to_another", json, &format!("{} has left, to another", visible(&holder)))?;
+            Ok(Exit::Incomplete)
         }
-        Outcome::Dead => {
+        Outcome::Dead(lease) => {
             let failover = written(asked.config.failover_time);
             output::note(format_args!(
                 "{} has not moved its lease for {failover} (stream.failover_time) and is taken for dead: any worker that \
@@ -72,14 +74,14 @@ pub(super) async fn ask(
                  to `leases release`",
                 visible(&holder)
             ));
-            Ok(Exit::Incomplete)
+            not_yet(&lease, "dead", json)
         }
-        Outcome::Slow => {
+        Outcome::Slow(lease) => {
             output::note(format_args!(
                 "{} is alive and has not left yet: it will; `tributary leases` shows when",
                 visible(&holder)
             ));
-            Ok(Exit::Incomplete)
+            not_yet(&lease, "slow", json)
         }
     }
 }
@@ -147,13 +149,21 @@ async fn wait(asked: &Asked, found: Lease, holder: &WorkerId) -> Result<Outcome,
         let now = Instant::now();
         watch.look(&Leases::from([(lease.shard.clone(), lease.clone())]), begun, now);
         if watch.is_free(&lease) {
-            return Ok(Outcome::Dead);
+            return Ok(Outcome::Dead(Box::new(lease)));
         }
         if now >= until {
-            return Ok(Outcome::Slow);
+            return Ok(Outcome::Slow(Box::new(lease)));
         }
         sleep(times.look_every()).await;
     }
+}
+
+/// The words for people have been said; a script gets the lease as it is.
+fn not_yet(lease: &Lease, outcome: &str, json: bool) -> Result<Exit, CommandError> {
+    if json {
+        say(lease, outcome, json, "")?;
+    }
+    Ok(Exit::Incomplete)
 }
 
 fn say(lease: &Lease, outcome: &str, json: bool, text: &str) -> Result<Exit, CommandError> {

@@ -135,7 +135,10 @@ impl Stream {
         let call = call.shard_iterator_type(start.kind).set_timestamp(start.time);
         let call =
             call.set_starting_sequence_number(start.sequence.map(|sequence| sequence.as_str().to_owned()));
-        let answer = call.send().await.map_err(|error| self.begin_error(failure(&error), start.time))?;
+        let answer = call.send().await.map_err(|error| {
+            let failed = failure(&error);
+            self.not_yet(&failed, start.time).unwrap_or_else(|| self.read_error(failed))
+        })?;
         let missing = || CallError::transient("unmentioned", "the answer omits the iterator");
         answer.shard_iterator.ok_or_else(|| ReadError::Call(missing()))
     }
@@ -170,28 +173,48 @@ impl Stream {
         };
         let call = self.client.subscribe_to_shard().consumer_arn(consumer).shard_id(&**shard);
         let call = call.starting_position(position.map_err(invalid)?);
-        call.send().await.map_err(|error| self.begin_error(failure(&error), start.time))
+        call.send().await.map_err(|error| {
+            let failed = failure(&error);
+            self.not_yet(&failed, start.time).unwrap_or_else(|| Self::push_error(failed, consumer))
+        })
+    }
+
+    /// What ends a subscription.
+    pub(super) fn push_error(failed: Failure, consumer: &str) -> ReadError {
+        sorted(failed, |failed| {
+            if failed.code == "ResourceNotFoundException" {
+                let cure = format!("check that stream.consumer_arn names a registered consumer: {consumer}");
+                return failed.classed(&["ResourceNotFoundException"], &cure);
+            }
+            class_of(failed, consumer, "kinesis:SubscribeToShard")
+        })
     }
 
     /// A time to begin at may lie ahead, by the stream's clock if not by ours: it will come.
-    fn begin_error(&self, failed: Failure, time: Option<DateTime>) -> ReadError {
+    fn not_yet(&self, failed: &Failure, time: Option<DateTime>) -> Option<ReadError> {
         if time.is_none() || failed.code != "InvalidArgumentException" {
-            return self.read_error(failed);
+            return None;
         }
-        let text =
-            format!("by the stream's clock the time to begin at has not come, will wait: {}", failed.message);
-        ReadError::Call(CallError::transient("not_yet", text))
+        let text = format!(
+            "by the clock of {} the time to begin at has not come, will wait: {}",
+            self.arn.name, failed.message
+        );
+        Some(ReadError::Call(CallError::transient("not_yet", text)))
     }
 
-    pub(super) fn read_error(&self, failed: Failure) -> ReadError {
-        match failed.code.as_str() {
-            "ExpiredIteratorException" => ReadError::Expired,
-            "ProvisionedThroughputExceededException" | "LimitExceededException" => {
-                ReadError::Throttled(self.class(failed))
-            }
-            "ResourceNotFoundException" => ReadError::NotFound(self.class(failed)),
-            _ => ReadError::Call(self.class(failed)),
+    fn read_error(&self, failed: Failure) -> ReadError {
+        sorted(failed, |failed| self.class(failed))
+    }
+}
+
+fn sorted(failed: Failure, class: impl FnOnce(Failure) -> CallError) -> ReadError {
+    match failed.code.as_str() {
+        "ExpiredIteratorException" => ReadError::Expired,
+        "ProvisionedThroughputExceededException" | "LimitExceededException" => {
+            ReadError::Throttled(class(failed))
         }
+        "ResourceNotFoundException" => ReadError::NotFound(class(failed)),
+        _ => ReadError::Call(class(failed)),
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::{debug, warn};
 
 use super::{
     Shared,
-    api::{ReadError, pushed},
+    api::{ReadError, Stream, pushed},
     lease::ShardId,
     position::SequenceNumber,
     tenancy::ReadFrom,
@@ -130,7 +130,7 @@ impl Shared {
             let silent = Instant::now() + SILENCE_MAX;
             let event = match timeout_at(until.min(silent), events.recv()).await {
                 Err(_) | Ok(Ok(None)) => return Ok(Over::Time),
-                Ok(Err(error)) => return Err(self.stream.read_error(broken_off(&error))),
+                Ok(Err(error)) => return Err(Stream::push_error(broken_off(&error), consumer)),
                 Ok(Ok(Some(event))) => event,
             };
             if let Event::SubscribeToShardEvent(event) = event {

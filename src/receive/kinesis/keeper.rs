@@ -138,15 +138,20 @@ impl Shared {
                 if how == "handed_over" {
                     self.metrics.process.handoffs.by(&[("direction", "in")]).increment(1);
                 }
-                self.with(|state| state.begin(lease, begun));
+                self.with(|state| {
+                    state.begin(lease, begun);
+                    state.write_trouble = None;
+                });
                 self.changed.notify_waiters();
             }
             // Somebody else was quicker, or it was only asked for.
-            Ok(_) | Err(ChangeError::Conflict(_)) => {}
+            Ok(_) | Err(ChangeError::Conflict(_)) => self.with(|state| state.write_trouble = None),
             Err(ChangeError::Call(error)) => {
                 warn!(stage = "receive", shard = %change.shard(), code = error.code(), %error,
                     "could not take a lease");
                 self.count_error("UpdateItem", error.code());
+                self.with(|state| state.write_trouble = Some(error));
+                self.changed.notify_waiters();
             }
         }
     }

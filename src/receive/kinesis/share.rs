@@ -2,7 +2,7 @@
 //! for. Pure.
 //!
 //! No worker leads. Each counts the leases and the workers that it sees, and works towards its own share: it takes what
-//! is free, and asks a worker that has more than its share for one of its leases. Nobody asks where that would only move
+//! is free, and asks the worker that has most for a part of what it has too much. Nobody asks where that would only move
 //! the imbalance. What stays free all the same, because a worker that counts takes nothing (it is dead and its leases
 //! have not all expired, or it is paused), anybody takes beyond its share: no shard may go unread.
 

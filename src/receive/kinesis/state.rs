@@ -65,6 +65,8 @@ pub(super) struct State {
     is_pushed: bool,
     /// Why no lease can be had now, or none kept.
     pub(super) lease_trouble: Option<CallError>,
+    /// Why the last lease that was wanted could not be taken, unless somebody else was quicker.
+    pub(super) write_trouble: Option<CallError>,
     /// Why records do not come by themselves.
     pub(super) push_trouble: Option<CallError>,
     /// Polls under way.
@@ -91,6 +93,7 @@ impl State {
             numbers: 0,
             is_pushed,
             lease_trouble: None,
+            write_trouble: None,
             push_trouble: None,
             polls: 0,
             polled_at: Instant::now(),
@@ -271,8 +274,11 @@ impl State {
 
     /// Why there is nothing, if something is wrong.
     pub(super) fn trouble(&self) -> Option<CallError> {
-        let trouble = if self.held.is_empty() { &self.lease_trouble } else { &self.push_trouble };
-        trouble.clone()
+        if self.held.is_empty() {
+            self.lease_trouble.as_ref().or(self.write_trouble.as_ref()).cloned()
+        } else {
+            self.push_trouble.clone()
+        }
     }
 
     /// The shards that may be read and are not, from here on being read.
