@@ -104,7 +104,7 @@ async fn run(kind: Kind, seconds: u64) {
         "{kind:?}: {seconds} s, {records} records, {deliveries} deliveries, {kills} kills, {stops} stops, {splits} splits, \
          {merges} merges; skipped: 0; longest takeover {longest_takeover:.1?} of {failover:?}"
     );
-    assert!(kills + stops + splits + merges > 0 && records > 100, "this was no test");
+    assert!(kills > 0 && splits > 0 && records > 100, "this was no test");
     for worker in workers {
         worker.stop().await;
     }
@@ -166,7 +166,13 @@ impl Scene {
         let started = Instant::now();
         while started.elapsed() < time {
             sleep(Duration::from_millis(rng.u64(200..1_200))).await;
-            match rng.u8(..10) {
+            // The first two are a kill and a split, whatever the dice say: without them it would be no test.
+            let dice = match (story.kills, story.splits) {
+                (0, _) => 0,
+                (_, 0) => 5,
+                _ => rng.u8(..10),
+            };
+            match dice {
                 0..3 => {
                     let dead = workers.swap_remove(rng.usize(..workers.len())).kill();
                     story.kills += 1;

@@ -189,7 +189,8 @@ impl Fleet {
             sleep(pause).await;
             let worker = workers.swap_remove(slot);
             let name = names.swap_remove(slot);
-            if is_kill {
+            // The first is a kill, whatever the dice say: without one it would be no test.
+            if is_kill || watch.kills == 0 {
                 watch.kills += 1;
                 drop(worker);
                 watch.unknown.look(&self.endpoints, &name, Ending::Killed).await;

@@ -147,7 +147,9 @@ impl Fleet {
             sleep(self.failover.mul_f64(0.1 + 0.5 * rng.f64())).await;
             self.reshard(&mut rng, &mut watch).await;
             let member = members.swap_remove(rng.usize(..WORKERS));
-            self.end(member, rng.u8(..10) < KILLS_OF_TEN, &mut watch).await;
+            // The first is a kill, whatever the dice say: without one it would be no test.
+            let is_kill = rng.u8(..10) < KILLS_OF_TEN || watch.kills == 0;
+            self.end(member, is_kill, &mut watch).await;
             members.push(self.member(format!("restart-{}", watch.kills + watch.stops), &watch).await);
         }
         self.is_over.store(true, Ordering::Relaxed);
@@ -186,7 +188,9 @@ impl Fleet {
     async fn reshard(&self, rng: &mut Rng, watch: &mut Watch) {
         let stream = &self.streaming.stream;
         let open = stream.in_order().await;
-        match rng.u8(..3) {
+        // The first time a split, whatever the dice say.
+        let dice = if watch.splits + watch.merges == 0 { 0 } else { rng.u8(..3) };
+        match dice {
             0 if open.len() < *OPEN_SHARDS.end() => {
                 watch.splits += 1;
                 stream.split(&open[rng.usize(..open.len())]).await;
