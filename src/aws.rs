@@ -37,6 +37,21 @@ const KINESIS_SEND_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest wait for an answer about one object, or one page of a query.
 const S3_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Codes of SQS, DynamoDB and Kinesis alike: the credentials are wrong, or may not do this. Only an operator can cure it.
+const OF_CALLER: &[&str] = &[
+    "AccessDenied",
+    "AccessDeniedException",
+    "InvalidClientTokenId",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "OptInRequired",
+    "UnknownOperationException",
+];
+
 /// How a call ended that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

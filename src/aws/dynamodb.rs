@@ -5,15 +5,13 @@
 
 use aws_sdk_dynamodb::types::BatchStatementError;
 
-use super::{Failure, Reached};
+use super::{Failure, OF_CALLER, Reached};
 use crate::failure::CallError;
 
 /// Codes that only an operator can cure. A statement's own codes lack the ending `Exception`.
 const OURS: &[&str] = &[
     "ResourceNotFoundException",
     "ResourceNotFound",
-    "AccessDeniedException",
-    "AccessDenied",
     "ValidationException",
     "ValidationError",
     "KmsAccessDenied",
@@ -25,16 +23,7 @@ const OURS: &[&str] = &[
     "KMSDisabledException",
     "KMSInvalidStateException",
     "KMSNotFoundException",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
     "IncompleteSignatureException",
-    "MissingAuthenticationTokenException",
-    "MissingAuthenticationToken",
-    "ExpiredTokenException",
-    "ExpiredToken",
-    "OptInRequired",
-    "UnknownOperationException",
     "TableNotFoundException",
     "ReplicaNotFoundException",
 ];
@@ -54,7 +43,7 @@ pub(crate) fn class_of(failed: Failure, table: &str, key: &str, actions: &str) -
         code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
         _ => format!("check that the role may call {actions} on {table}"),
     };
-    failed.classed(OURS, &cure)
+    failed.classed(&[OURS, OF_CALLER].concat(), &cure)
 }
 
 /// The failure of one statement. A code that is not known yet counts as the moment's.

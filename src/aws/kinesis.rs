@@ -2,36 +2,30 @@
 //!
 //! <https://docs.aws.amazon.com/kinesis/latest/APIReference/CommonErrors.html>, and the errors of each action there.
 
-use super::Failure;
+use super::{Failure, OF_CALLER};
 use crate::failure::CallError;
 
 /// Codes that only an operator can cure, whatever was asked.
-pub(crate) const OURS: &[&str] = &[
+const OURS: &[&str] = &[
     "ResourceNotFoundException",
-    "AccessDeniedException",
-    "AccessDenied",
     "NotAuthorized",
     "KMSAccessDeniedException",
     "KMSDisabledException",
     "KMSInvalidStateException",
     "KMSNotFoundException",
     "KMSOptInRequired",
-    "UnrecognizedClientException",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
     "SignatureDoesNotMatch",
     "IncompleteSignature",
     "IncompleteSignatureException",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "OptInRequired",
-    "UnknownOperationException",
 ];
 
 /// Codes that say no to what a request holds: to a record that is sent, or to a place that is read from.
 pub(crate) const INVALID: &[&str] = &["InvalidArgumentException", "ValidationException"];
+
+/// Whether only an operator can cure what this code says.
+pub(crate) fn is_ours(code: &str) -> bool {
+    OURS.contains(&code) || OF_CALLER.contains(&code)
+}
 
 /// What a Kinesis error means to a reader, and what cures it.
 pub(crate) fn class_of(failed: Failure, stream: &str, actions: &str) -> CallError {
@@ -51,7 +45,7 @@ pub(crate) fn class_of(failed: Failure, stream: &str, actions: &str) -> CallErro
         code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
         _ => format!("check that the role may call {actions} on {stream}"),
     };
-    failed.classed(&[OURS, INVALID].concat(), &cure)
+    failed.classed(&[OURS, INVALID, OF_CALLER].concat(), &cure)
 }
 
 #[cfg(test)]

@@ -4,18 +4,15 @@
 
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 
-use super::{Failure, Reached};
+use super::{Failure, OF_CALLER, Reached};
 use crate::failure::CallError;
 
 /// Codes that only an operator can cure.
-pub(crate) const OURS: &[&str] = &[
+const OURS: &[&str] = &[
     "AWS.SimpleQueueService.NonExistentQueue",
     "QueueDoesNotExist",
     "QueueDeletedRecently",
-    "AccessDenied",
-    "AccessDeniedException",
     "InvalidAddress",
-    "InvalidClientTokenId",
     "InvalidSecurity",
     "KmsAccessDenied",
     "KMS.AccessDeniedException",
@@ -29,19 +26,16 @@ pub(crate) const OURS: &[&str] = &[
     "KMS.NotFoundException",
     "KmsOptInRequired",
     "KMS.OptInRequired",
-    "ExpiredToken",
-    "ExpiredTokenException",
     "SignatureDoesNotMatch",
-    "InvalidSignatureException",
-    "UnrecognizedClientException",
     "UnsupportedOperation",
     "AWS.SimpleQueueService.UnsupportedOperation",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
     "IncompleteSignature",
-    "OptInRequired",
-    "UnknownOperationException",
 ];
+
+/// Whether only an operator can cure what this code says.
+pub(crate) fn is_ours(code: &str) -> bool {
+    OURS.contains(&code) || OF_CALLER.contains(&code)
+}
 
 /// What an SQS error means, and what cures it.
 pub(crate) fn class_of(failed: Failure, queue_url: &str, actions: &str) -> CallError {
@@ -57,7 +51,7 @@ pub(crate) fn class_of(failed: Failure, queue_url: &str, actions: &str) -> CallE
         code if code.starts_with("ExpiredToken") => "the credentials have expired: renew them".to_owned(),
         _ => format!("check that the role may call {actions} on {queue_url}"),
     };
-    failed.classed(OURS, &cure)
+    failed.classed(&[OURS, OF_CALLER].concat(), &cure)
 }
 
 /// The status is not part of an entry: `SenderFault` says which side is at fault.

@@ -19,7 +19,7 @@ use super::letter::DeadLetterMessage;
 use crate::{
     aws::{
         Failure, Reached, failure,
-        sqs::{OURS, class_of, of_entry},
+        sqs::{self, class_of, of_entry},
     },
     command::{CommandError, enqueue::queue::target},
     config::is_fifo,
@@ -166,7 +166,7 @@ impl SourceQueue {
 }
 
 fn is_ours(failed: &Failure) -> bool {
-    failed.reached == Reached::NothingByOurFault || OURS.contains(&failed.code.as_str())
+    failed.reached == Reached::NothingByOurFault || sqs::is_ours(&failed.code)
 }
 
 /// An answer that blames the letter stays the same when asked again.

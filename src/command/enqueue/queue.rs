@@ -10,10 +10,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 
 use super::target::{Entry, NotTaken};
 use crate::{
-    aws::{
-        self, Aws, Failure, Reached,
-        sqs::{OURS, class_of},
-    },
+    aws::{self, Aws, Failure, Reached, sqs::class_of},
     cli::ConfigFile,
     command::CommandError,
     config::{RawConfig, is_fifo, keys, kinds::Kind as _, process_environment},
@@ -72,10 +69,6 @@ fn local_endpoint(queue_url: &str) -> Option<&str> {
     let is_local = ["127.0.0.1", "localhost", "[::1]"].contains(&name);
     (is_local && !is_named("AWS_ENDPOINT_URL_SQS") && !is_named("AWS_ENDPOINT_URL"))
         .then(|| &queue_url[..end])
-}
-
-pub(super) fn is_ours(code: &str) -> bool {
-    OURS.contains(&code)
 }
 
 pub(super) fn is_of_the_message(code: &str) -> bool {

@@ -13,7 +13,7 @@ use super::target::{Entry, NotTaken};
 use crate::{
     aws::{
         self, Aws, Failure, Reached,
-        kinesis::{INVALID, OURS, class_of},
+        kinesis::{INVALID, class_of},
     },
     command::CommandError,
     config::{StreamArn, keys, kinds::Kind as _},
@@ -48,10 +48,6 @@ pub(super) async fn target(named: &str, partition_key: Option<String>) -> Result
     })?;
     let client = Aws::from_environment().await.kinesis_to_send(Some(&region));
     Ok(Stream { client, address: arn, partition_key })
-}
-
-pub(super) fn is_ours(code: &str) -> bool {
-    OURS.contains(&code)
 }
 
 pub(super) fn is_of_the_message(code: &str) -> bool {

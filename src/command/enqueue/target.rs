@@ -11,7 +11,7 @@ use super::{
     stream::{self, Stream},
 };
 use crate::{
-    aws::Failure,
+    aws::{Failure, kinesis, sqs},
     cli::EnqueueArgs,
     command::CommandError,
     config::{RawConfig, keys, process_environment},
@@ -111,8 +111,8 @@ impl Target {
     /// Whether a code says that no call will succeed before an operator has cured something.
     pub(super) fn is_ours(&self, code: &str) -> bool {
         match self {
-            Self::Queue(_) => queue::is_ours(code),
-            Self::Stream(_) => stream::is_ours(code),
+            Self::Queue(_) => sqs::is_ours(code),
+            Self::Stream(_) => kinesis::is_ours(code),
         }
     }
 
