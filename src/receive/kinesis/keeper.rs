@@ -36,7 +36,12 @@ struct Looking {
 impl Shared {
     /// Runs until it is dropped.
     pub(super) async fn keep(self: Arc<Self>) {
-        tokio::join!(self.clone().writing(), self.clone().looking(), self.subscribing());
+        tokio::join!(
+            self.clone().writing(),
+            self.clone().looking(),
+            self.measuring(),
+            self.clone().subscribing()
+        );
     }
 
     async fn looking(self: Arc<Self>) {

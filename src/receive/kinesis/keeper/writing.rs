@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 use tracing::{info, warn};
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
     },
     tasks::joined,
 };
+
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 impl Shared {
     pub(super) async fn writing(self: Arc<Self>) {
@@ -28,7 +30,6 @@ impl Shared {
                 let shared = self.clone();
                 self.begin_write(async move { shared.write(number, change).await });
             }
-            self.measure(now);
             sleep(tick).await;
         }
     }
@@ -138,6 +139,14 @@ impl Shared {
                 self.count_error("GetItem", error.code());
                 self.with(|state| state.of(shard, number).map(|held| held.tenancy.not_changed(now)));
             }
+        }
+    }
+
+    /// Says once a second how the shards are.
+    pub(super) async fn measuring(&self) {
+        loop {
+            self.measure(Instant::now());
+            sleep(MEASURE_EVERY).await;
         }
     }
 
