@@ -33,13 +33,18 @@ impl Clock {
 
     /// Milliseconds since 1970, UTC.
     pub fn now_ms(&self) -> u64 {
-        millis(self.now().duration_since(UNIX_EPOCH).unwrap_or_default())
+        epoch_ms(self.now())
     }
 }
 
 /// Whole milliseconds, as many as a `u64` holds.
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How many milliseconds after 1970, UTC, a time is; 0 for those before.
+pub fn epoch_ms(at: SystemTime) -> u64 {
+    millis(at.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 /// The time that is so many milliseconds after 1970, UTC.
@@ -49,7 +54,7 @@ pub fn at_ms(millis: u64) -> SystemTime {
 
 /// As people and JSON read it: RFC 3339, UTC, to the millisecond.
 pub fn rfc3339(at: SystemTime) -> String {
-    let to_the_millisecond = at_ms(millis(at.duration_since(UNIX_EPOCH).unwrap_or_default()));
+    let to_the_millisecond = at_ms(epoch_ms(at));
     OffsetDateTime::from(to_the_millisecond).format(&Rfc3339).unwrap_or_default()
 }
 

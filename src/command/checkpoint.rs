@@ -12,12 +12,9 @@ use super::{
 };
 use crate::{
     cli::{ALL, CheckpointArgs, CheckpointQuestion, Point, SetArgs},
-    clock::rfc3339,
+    clock::{epoch_ms, rfc3339},
     output::{self, visible},
-    receive::kinesis::{
-        lease::Lease,
-        position::{Checkpoint, millis_of},
-    },
+    receive::kinesis::{lease::Lease, position::Checkpoint},
 };
 
 /// Shards that are shown before a question; the others are counted.
@@ -153,11 +150,11 @@ fn wanted(to: &Point, is_all: bool) -> Result<Checkpoint, CommandError> {
     match to {
         Point::TrimHorizon => Ok(Checkpoint::TrimHorizon),
         // What comes between this and the next worker's first read is not to be skipped.
-        Point::Latest => Ok(Checkpoint::AtTimestamp(Some(millis_of(now)))),
+        Point::Latest => Ok(Checkpoint::AtTimestamp(Some(epoch_ms(now)))),
         Point::Since(time) if *time > now => {
             Err(CommandError::Usage(format!("{} has not come yet", rfc3339(*time))))
         }
-        Point::Since(time) => Ok(Checkpoint::AtTimestamp(Some(millis_of(*time)))),
+        Point::Since(time) => Ok(Checkpoint::AtTimestamp(Some(epoch_ms(*time)))),
         Point::After(_) if is_all => Err(CommandError::Usage(
             "a sequence number is a place in one shard: name the shard, or give a time for all".to_owned(),
         )),
@@ -243,7 +240,7 @@ mod tests {
     #[test]
     fn latest_is_the_time_at_which_it_was_said() {
         let Ok(Checkpoint::AtTimestamp(Some(ms))) = wanted(&Point::Latest, true) else { panic!("a time") };
-        assert!(millis_of(SystemTime::now()).abs_diff(ms) < 60_000);
+        assert!(epoch_ms(SystemTime::now()).abs_diff(ms) < 60_000);
     }
 
     #[test]

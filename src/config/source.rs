@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::formats::Format;
+use crate::{clock::epoch_ms, formats::Format};
 
 /// Where events come from, and how they are read.
 #[derive(Clone, Debug)]
@@ -87,6 +87,16 @@ pub struct StreamArn {
     pub account: String,
     /// The stream's name.
     pub name: String,
+}
+
+impl Start {
+    /// The time that was named, if one was, in milliseconds since 1970.
+    pub fn named_ms(self) -> Option<u64> {
+        match self {
+            Self::At(time) => Some(epoch_ms(time)),
+            Self::TrimHorizon | Self::Latest => None,
+        }
+    }
 }
 
 impl SourceConfig {

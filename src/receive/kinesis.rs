@@ -39,6 +39,7 @@ use tokio::{
 use super::{Handle, Message, Source};
 use crate::{
     aws::Aws,
+    clock::epoch_ms,
     config::{ForeignRecords, Start, StreamConfig},
     failure::CallError,
     metrics::Metrics,
@@ -46,7 +47,6 @@ use crate::{
 use api::{Batch, Stream};
 use lease::{LeaseTable, ShardId, WorkerId, dynamodb::DynamoDbLeases};
 use messages::Place;
-use position::millis_of;
 use shards::Beginning;
 use state::State;
 use tenancy::Times;
@@ -88,20 +88,12 @@ struct Settings {
 }
 
 impl Settings {
-    /// The time that the operator named, if any.
-    fn started_ms(&self) -> Option<u64> {
-        match self.start {
-            Start::At(time) => Some(millis_of(time)),
-            Start::TrimHorizon | Start::Latest => None,
-        }
-    }
-
     /// Where a stream that nobody has read is begun.
     fn beginning(&self) -> Beginning {
         match self.start {
             Start::TrimHorizon => Beginning::TrimHorizon,
-            Start::Latest => Beginning::Latest(millis_of(SystemTime::now())),
-            Start::At(time) => Beginning::At(millis_of(time)),
+            Start::Latest => Beginning::Latest(epoch_ms(SystemTime::now())),
+            Start::At(time) => Beginning::At(epoch_ms(time)),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Shared {
     ) -> Result<Over, ReadError> {
         let until = Instant::now() + SUBSCRIPTION_MAX;
         let mut events =
-            self.stream.subscribe(consumer, shard, from, self.settings.started_ms()).await?.event_stream;
+            self.stream.subscribe(consumer, shard, from, self.settings.start.named_ms()).await?.event_stream;
         debug!(stage = "receive", %shard, "subscribed");
         self.with(|state| state.push_trouble = None);
         loop {

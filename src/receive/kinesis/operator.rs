@@ -8,14 +8,10 @@ use std::time::{Duration, SystemTime};
 use super::{
     api::{ReadError, Stream},
     lease::{Lease, LeaseTable, ShardId, dynamodb::DynamoDbLeases},
-    position::{Checkpoint, millis_of},
+    position::Checkpoint,
     tenancy::{ReadFrom, Times},
 };
-use crate::{
-    aws::Aws,
-    config::{Start, StreamConfig},
-    failure::CallError,
-};
+use crate::{aws::Aws, config::StreamConfig, failure::CallError};
 
 /// A stream and its leases, for somebody who holds none.
 pub struct Operator {
@@ -29,15 +25,11 @@ pub struct Operator {
 impl Operator {
     /// The stream and the table that `config` names.
     pub fn new(aws: &Aws, config: &StreamConfig) -> Self {
-        let started = match config.start {
-            Start::At(time) => Some(millis_of(time)),
-            Start::TrimHorizon | Start::Latest => None,
-        };
         Self {
             stream: Stream::new(aws, &config.arn),
             table: DynamoDbLeases::new(aws, &config.lease_table),
             times: Times { failover: config.failover_time },
-            started_ms: started,
+            started_ms: config.start.named_ms(),
         }
     }
 

@@ -93,7 +93,7 @@ impl Shared {
             iterator
         } else {
             let begun = Instant::now();
-            (self.stream.iterator(&turn.shard, &turn.from, self.settings.started_ms()).await?, begun)
+            (self.stream.iterator(&turn.shard, &turn.from, self.settings.start.named_ms()).await?, begun)
         };
         match self.stream.read(&iterator, MESSAGES_MAX).await {
             Ok(batch) => {

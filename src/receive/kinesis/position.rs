@@ -1,6 +1,6 @@
 //! Where a consumer is in a shard: sequence numbers, and what a lease remembers of them. Pure.
 
-use std::{cmp::Ordering, fmt, sync::Arc, time::SystemTime};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// Longest sequence number, in digits (service model of Kinesis).
 const DIGITS_MAX: usize = 129;
@@ -107,12 +107,6 @@ impl fmt::Display for Checkpoint {
             other => f.write_str(other.written().0),
         }
     }
-}
-
-/// Milliseconds since 1970, as the table keeps times.
-pub fn millis_of(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use super::{
     lease::{Change, Lease, ShardId, WorkerId},
     messages::Part,
     poll::BYTES_MAX,
-    position::millis_of,
     records::{Records, Unsettled},
     tenancy::{ReadFrom, Tenancy, Times},
 };
 use crate::{
+    clock::epoch_ms,
     failure::CallError,
     receive::{Deadline, Handle, Message},
 };
@@ -179,7 +179,7 @@ impl State {
 
     /// The writes that leases need now.
     pub(super) fn changes(&mut self, now: Instant) -> Vec<(u64, Change)> {
-        let now_ms = millis_of(SystemTime::now());
+        let now_ms = epoch_ms(SystemTime::now());
         let mut changes = Vec::new();
         for held in self.held.values_mut() {
             held.deadline.move_to(now + WHILE_HELD);

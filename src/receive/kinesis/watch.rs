@@ -8,11 +8,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::lease::{Lease, Leases, ShardId, WorkerId};
-
-/// A free lease that nobody has taken for this part of the failover time, in which each worker looks about once, is
-/// left.
-const PART_UNTIL_LEFT: u32 = 8;
+use super::{
+    lease::{Lease, Leases, ShardId, WorkerId},
+    tenancy::Times,
+};
 
 /// What was seen of each lease, and since when it has been like that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,10 +51,11 @@ impl Watch {
         lease.holder().is_none() || self.stood_still(lease).is_some_and(|still| still >= self.failover_time)
     }
 
-    /// Whether the lease has been free for so long that whoever has room for it would have taken it.
+    /// Whether the lease has been free for so long that whoever has room for it would have taken it: each worker has
+    /// looked about once since.
     pub fn is_left(&self, lease: &Lease) -> bool {
         let expires = if lease.holder().is_none() { Duration::ZERO } else { self.failover_time };
-        let left_after = expires + self.failover_time / PART_UNTIL_LEFT;
+        let left_after = expires + Times { failover: self.failover_time }.look_every();
         self.stood_still(lease).is_some_and(|still| still >= left_after)
     }
 
