@@ -3,7 +3,6 @@
 The blocks of one language are one program, as a reader would put them together.
 """
 
-import fcntl
 import json
 import os
 import subprocess
@@ -16,12 +15,12 @@ from pathlib import Path
 
 import boto3
 
+import npm
 import pages
 
 TRIBUTARY = os.environ.get("TRIBUTARY", "tributary")
 # The SDK that the page tells to install.
 PACKAGES = ["@aws-sdk/client-sqs@3.1169.0"]
-CURE = "these tests need Node 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)"
 FILES = {"python": "example.py", "js": "example.mjs", "sh": "example.sh"}
 PATIENCE_SECONDS = 60
 
@@ -45,7 +44,7 @@ def run(language: str, program: str, folder: Path, environment: dict[str, str]) 
         "sh": ["bash", "-euo", "pipefail", file.name],
     }[language]
     if language == "js" and not (folder / "node_modules").exists():
-        (folder / "node_modules").symlink_to(node_modules())
+        (folder / "node_modules").symlink_to(npm.installed("examples", PACKAGES) / "node_modules")
     path = {"PATH": f"{Path(TRIBUTARY).parent}{os.pathsep}{os.environ['PATH']}"}
     ran = subprocess.run(command, cwd=folder, env=environment | path, capture_output=True, text=True, check=False)
     if ran.returncode != 0:
@@ -102,22 +101,3 @@ def waiting(queue: str, environment: dict[str, str]) -> int:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     numbers = client.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
     return sum(int(numbers[name]) for name in names)
-
-
-def node_modules() -> Path:
-    """A folder beside this virtual environment that holds exactly these packages; made once."""
-    folder = Path(sys.prefix).parent / "examples"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / "packages.txt"
-        if not done.is_file() or done.read_text() != "\n".join(PACKAGES):
-            # Without one of its own, npm would look for a package.json in the folders above.
-            (folder / "package.json").write_text('{"private": true}')
-            npm = "npm install --no-audit --no-fund --no-save --ignore-scripts --loglevel=error".split()
-            try:
-                subprocess.run([*npm, *PACKAGES], cwd=folder, check=True)
-            except FileNotFoundError as error:
-                raise RuntimeError(CURE) from error
-            done.write_text("\n".join(PACKAGES))
-    return folder / "node_modules"

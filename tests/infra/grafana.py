@@ -5,21 +5,20 @@ into a TypeScript file as a constant of such a type has to have every member tha
 not know.
 """
 
-import fcntl
 import json
 import subprocess
-import sys
 from pathlib import Path
+
+import npm
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ["@grafana/schema@13.2.3", "typescript@5.9.3"]
 COMPILER = "--noEmit --strict --skipLibCheck --module nodenext --moduleResolution nodenext --target es2022".split()
-CURE = "these tests need Node 20 or newer with npm (https://nodejs.org; Debian: apt-get install nodejs npm)"
 
 
 def complaints(boards: dict[str, dict]) -> str:
     """What the compiler says; nothing if all is well."""
-    folder = installed()
+    folder = npm.installed("grafana", PACKAGES, type="module")
     lines = [(HERE / "grafana.ts").read_text()]
     for name, board in boards.items():
         lines += constants(name.removesuffix(".json").replace("-", "_"), board)
@@ -44,22 +43,3 @@ def constants(name: str, board: dict) -> list[str]:
 
 def constant(name: str, kind: str, value: dict) -> str:
     return f"export const {name}: {kind} = {json.dumps(value)};"
-
-
-def installed() -> Path:
-    """A folder beside this virtual environment that holds exactly these packages; made once."""
-    folder = Path(sys.prefix).parent / "grafana"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = folder / "packages.txt"
-        if not done.is_file() or done.read_text() != "\n".join(PACKAGES):
-            # Without one of its own, npm would look for a package.json in the folders above.
-            (folder / "package.json").write_text('{"private": true, "type": "module"}')
-            npm = "npm install --no-audit --no-fund --no-save --ignore-scripts --loglevel=error".split()
-            try:
-                subprocess.run([*npm, *PACKAGES], cwd=folder, check=True)
-            except FileNotFoundError as error:
-                raise RuntimeError(CURE) from error
-            done.write_text("\n".join(PACKAGES))
-    return folder
